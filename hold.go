@@ -1,0 +1,206 @@
+package holdfast
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+// hold is one delivery in our hands: what its handler, the heartbeats and the reports share.
+type hold struct {
+	keeper  *keeper
+	lease   Lease
+	info    Info
+	claimed time.Time // when we got it, by our own clock
+	cancel  context.CancelCauseFunc
+
+	mu       sync.Mutex
+	started  time.Time // of the handler; zero: not yet
+	until    time.Time // by our own clock: nobody else can hold it before
+	over     bool      // an outcome was handed in, or the lease is lost: no more heartbeats
+	inTx     bool      // DoneIn was called: the caller's commit decides
+	after    []func()  // to undo when it is dropped: timers
+	lost     chan struct{}
+	progress float64
+	note     string
+	log      logTail
+	produced []NewJob
+	result   []byte
+}
+
+func newHold(k *keeper, d Delivery, claimed time.Time) *hold {
+	return &hold{keeper: k, lease: d.Lease, info: d.Info, claimed: claimed, until: claimed.Add(k.config.Lease), lost: make(chan struct{})}
+}
+
+// begin notes that the handler starts. False: the job is no longer ours to start.
+func (h *hold) begin(cancel context.CancelCauseFunc) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.over {
+		return false
+	}
+	h.started, h.cancel = time.Now(), cancel
+	return true
+}
+
+// finish claims the right to report: true for the first caller alone.
+func (h *hold) finish() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	first := !h.over
+	h.over = true
+	return first
+}
+
+// stop cancels the handler's context with a cause.
+func (h *hold) stop(cause error) {
+	h.mu.Lock()
+	cancel := h.cancel
+	h.mu.Unlock()
+	if cancel != nil {
+		cancel(cause)
+	}
+}
+
+// lose ends our hold: another may have the job.
+func (h *hold) lose() {
+	h.mu.Lock()
+	select {
+	case <-h.lost:
+	default:
+		close(h.lost)
+	}
+	h.over = true
+	h.mu.Unlock()
+	h.stop(ErrLeaseLost)
+}
+
+// unstarted says whether the job is in hand but its handler has not started.
+func (h *hold) unstarted() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.started.IsZero() && !h.over
+}
+
+// beat makes the next heartbeat; false when there is none to send.
+func (h *hold) beat(length time.Duration) (Beat, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.over || h.inTx {
+		return Beat{}, false
+	}
+	b := Beat{Lease: h.lease, For: length, Progress: h.progress, Note: h.note, Log: h.log.take()}
+	if !h.started.IsZero() {
+		b.Started, b.Ran = true, time.Since(h.started)
+	}
+	return b, true
+}
+
+// beaten notes that a heartbeat got through; unsent that one did not, with its part of the log.
+func (h *hold) beaten(until time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.until = until
+}
+
+func (h *hold) unsent(log []byte) {
+	if len(log) == 0 {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	later := h.log.take()
+	h.log.write(log)
+	h.log.write(later)
+}
+
+// overdue says whether no heartbeat got through for a whole lease.
+func (h *hold) overdue() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return time.Now().After(h.until)
+}
+
+// outcome makes the report of what the handler returned.
+func (h *hold) outcome(c *Config, err error) Outcome {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	o := Outcome{Lease: h.lease, Log: h.log.take()}
+	if !h.started.IsZero() {
+		o.Took = time.Since(h.started)
+	}
+	var v *verdict
+	var f *fileError
+	switch {
+	case err == nil:
+		o.Kind, o.Result, o.New = OutcomeDone, h.result, h.produced
+	case errors.As(err, &v) && v.released:
+		o.Kind, o.After = OutcomeReleased, v.after
+	default:
+		o.Kind, o.Error, o.MaxAttempts = OutcomeFailed, cut(err.Error(), MaxErrorBytes), c.MaxAttempts
+		o.After = min(max(c.Backoff(h.info.Failures+1), 0), MaxDelay)
+		if v != nil {
+			o.Final = v.final
+			if v.timed {
+				o.After = v.after
+			}
+		}
+		if errors.As(err, &f) {
+			if file, jsonErr := json.Marshal(f.file); jsonErr == nil && len(file) <= MaxDataBytes {
+				o.Attached, o.Result = true, file
+			}
+		}
+	}
+	return o
+}
+
+// call runs a handler and makes a panic, or an exit of its goroutine, the attempt's failure.
+func call(ctx context.Context, h *hold, f func(context.Context, *hold) error) (err error) {
+	returned := false
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		} else if !returned {
+			err = errors.New("the handler ended its goroutine (runtime.Goexit) instead of returning")
+		}
+	}()
+	err = f(ctx, h)
+	returned = true
+	return err
+}
+
+// logTail keeps the last MaxLogBytes of an attempt's log that were not sent yet.
+type logTail struct{ buf []byte }
+
+func (l *logTail) write(p []byte) {
+	l.buf = append(l.buf, p...)
+	if over := len(l.buf) - MaxLogBytes; over > 0 {
+		rest := l.buf[over:]
+		if i := bytes.IndexByte(rest, '\n'); i >= 0 && i < len(rest)-1 {
+			rest = rest[i+1:] // whole lines
+		}
+		l.buf = append(l.buf[:0], rest...)
+	}
+}
+
+func (l *logTail) take() []byte {
+	out := l.buf
+	l.buf = nil
+	return out
+}
+
+// Write adds to the attempt's log.
+func (h *hold) Write(p []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.log.write(p)
+	return len(p), nil
+}
+
+func (h *hold) logger() *slog.Logger { return slog.New(slog.NewTextHandler(h, nil)) }

@@ -1,0 +1,302 @@
+package holdfast
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// keeper is one consumer as the store knows it: it claims, and keeps what it has claimed alive with heartbeats.
+type keeper struct {
+	store  Store
+	config Config
+	id     ID
+	claims atomic.Int64 // number of the last claim
+	kick   chan struct{}
+	auto   bool // the loop runs only while something is held: for Get, which nobody closes
+
+	mu    sync.Mutex
+	holds map[Lease]*hold
+	end   context.CancelFunc // of the automatic loop
+	// letGo gives back a job in hand whose queue was paused or whose cancel was asked before its handler started.
+	letGo func(*hold)
+}
+
+func newKeeper(s Store, c Config) *keeper {
+	return &keeper{store: s, config: c, id: NewID(), kick: make(chan struct{}, 1), auto: true, holds: map[Lease]*hold{}}
+}
+
+// enlist makes the consumer known.
+func (k *keeper) enlist(ctx context.Context, queues []string) error {
+	return k.store.Record(ctx, Records{Consumers: []Consumer{{
+		ID: k.id, Name: k.config.Name, Host: hostName(), PID: os.Getpid(), Version: Version(),
+		Queues: queues, MaxCrashes: k.config.MaxCrashes,
+	}}})
+}
+
+// seen says that the consumer is still there; gone that it has ended in peace.
+func (k *keeper) seen(ctx context.Context, queues []string) error { return k.enlist(ctx, queues) }
+
+func (k *keeper) gone(ctx context.Context) error {
+	return k.store.Record(ctx, Records{Consumers: []Consumer{{ID: k.id, Name: k.config.Name, Host: hostName(), PID: os.Getpid(), Ended: true}}})
+}
+
+// claim takes up to n jobs. A claim whose answer was lost is asked again by its number; if ctx ends meanwhile, what it
+// took is given back behind the caller's back.
+func (k *keeper) claim(ctx context.Context, queues []string, n, suspects int) ([]*hold, Tick, error) {
+	c := Claim{Consumer: k.id, Number: k.claims.Add(1), Queues: queues, N: n, Lease: k.config.Lease, Suspects: suspects}
+	for try := 0; ; try++ {
+		asked := time.Now()
+		got, err := k.store.Claim(ctx, c)
+		if err == nil {
+			return k.add(got.Jobs, asked), got.Tick, nil
+		}
+		if !errors.Is(err, ErrUnknown) {
+			return nil, Tick{}, err
+		}
+		if ctx.Err() != nil {
+			go k.giveBack(context.WithoutCancel(ctx), c)
+			return nil, Tick{}, ctx.Err()
+		}
+		if try == 3 {
+			return nil, Tick{}, err
+		}
+	}
+}
+
+// giveBack returns what a claim of unknown outcome may have taken.
+func (k *keeper) giveBack(ctx context.Context, c Claim) {
+	ctx, cancel := context.WithTimeout(ctx, k.config.Lease)
+	defer cancel()
+	got, err := k.store.Claim(ctx, c)
+	if err != nil || len(got.Jobs) == 0 {
+		return // the lease gives them back
+	}
+	outcomes := make([]Outcome, len(got.Jobs))
+	for i, d := range got.Jobs {
+		outcomes[i] = Outcome{Lease: d.Lease, Kind: OutcomeReleased, Unrun: true}
+	}
+	if _, err := k.store.Finish(ctx, outcomes); err != nil {
+		k.config.Logger.Warn("give back after a lost claim", "jobs", len(outcomes), "error", err)
+	}
+}
+
+func (k *keeper) add(jobs []Delivery, asked time.Time) []*hold {
+	if len(jobs) == 0 {
+		return nil
+	}
+	holds := make([]*hold, len(jobs))
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for i, d := range jobs {
+		holds[i] = newHold(k, d, asked)
+		k.holds[d.Lease] = holds[i]
+	}
+	if k.auto && k.end == nil {
+		ctx, cancel := context.WithCancel(context.Background())
+		k.end = cancel
+		go k.run(ctx)
+	}
+	return holds
+}
+
+// drop forgets a job that was reported or lost.
+func (k *keeper) drop(h *hold) {
+	k.mu.Lock()
+	delete(k.holds, h.lease)
+	if k.end != nil && len(k.holds) == 0 {
+		k.end()
+		k.end = nil
+	}
+	k.mu.Unlock()
+	h.mu.Lock()
+	after := h.after
+	h.after = nil
+	h.mu.Unlock()
+	for _, f := range after {
+		f()
+	}
+}
+
+// held is the number of jobs in our hands, those included whose report is under way.
+func (k *keeper) held() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.holds)
+}
+
+// begin starts a job: after it, its handler may run. The start of a suspect is committed first, so that its consumer's
+// death is known to be its doing.
+func (k *keeper) begin(ctx context.Context, h *hold, cancel context.CancelCauseFunc) error {
+	if h.info.Suspect() {
+		answers, err := k.store.Extend(ctx, []Beat{{Lease: h.lease, For: k.config.Lease, Started: true}})
+		if err == nil {
+			err = answers[0].Err
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if !h.begin(cancel) {
+		return ErrLeaseLost
+	}
+	return nil
+}
+
+// attend looks after a job taken by Get: it is given back when ctx ends, and has failed when its MaxRun has passed.
+func (k *keeper) attend(ctx context.Context, h *hold) {
+	own := context.WithoutCancel(ctx)
+	end := func(cause error) {
+		ctx, cancel := context.WithTimeout(own, k.config.Lease)
+		defer cancel()
+		if err := h.report(ctx, cause); err != nil && !errorIsLost(err) {
+			k.config.Logger.Warn("end a held job", "job", h.lease.Job, "queue", h.info.Queue, "error", err)
+		}
+		h.lose()
+	}
+	stop := context.AfterFunc(ctx, func() { end(ReleaseAfter(0)) })
+	after := []func(){func() { stop() }}
+	if d := orDefault(h.info.MaxRun, k.config.MaxRun); d > 0 {
+		timer := time.AfterFunc(d, func() { end(fmt.Errorf("%w after %v", ErrTimedOut, d)) })
+		after = append(after, func() { timer.Stop() })
+	}
+	h.mu.Lock()
+	h.after = after
+	h.mu.Unlock()
+}
+
+// run sends heartbeats every third of a lease, and at once when somebody asks something of our jobs.
+func (k *keeper) run(ctx context.Context) {
+	var listening sync.WaitGroup
+	listening.Go(func() { k.listen(ctx) })
+	defer listening.Wait()
+	ticker := time.NewTicker(k.config.Lease / 3)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		case <-k.kick:
+		}
+		k.beatAll(ctx)
+	}
+}
+
+// listen waits for cancel requests.
+func (k *keeper) listen(ctx context.Context) {
+	var since Tick
+	for ctx.Err() == nil {
+		tick, err := k.store.Wait(ctx, Wait{Consumer: k.id, Since: since})
+		if err != nil {
+			if ctx.Err() == nil && sleep(ctx, time.Second) != nil {
+				return
+			}
+			continue
+		}
+		since = tick
+		select {
+		case k.kick <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// beatAll sends one heartbeat for each job in hand. A call that waits (a writer is frozen: nobody else can take the jobs
+// either) loses nothing; a call that fails for a whole lease does.
+func (k *keeper) beatAll(ctx context.Context) {
+	k.mu.Lock()
+	holds := make([]*hold, 0, len(k.holds))
+	for _, h := range k.holds {
+		holds = append(holds, h)
+	}
+	k.mu.Unlock()
+	k.letGoOverdue(holds)
+	var beats []Beat
+	var beaten []*hold
+	for _, h := range holds {
+		if b, ok := h.beat(k.config.Lease); ok {
+			beats, beaten = append(beats, b), append(beaten, h)
+		}
+	}
+	for len(beats) > 0 {
+		n := min(len(beats), MaxBatchJobs)
+		k.beatSome(ctx, beats[:n], beaten[:n])
+		beats, beaten = beats[n:], beaten[n:]
+	}
+}
+
+func (k *keeper) beatSome(ctx context.Context, beats []Beat, holds []*hold) {
+	sent := time.Now()
+	answers, err := k.store.Extend(ctx, beats)
+	if err != nil {
+		if ctx.Err() != nil {
+			return
+		}
+		k.config.Logger.Warn("heartbeat", "jobs", len(beats), "error", err)
+		for i, h := range holds {
+			h.unsent(beats[i].Log)
+			if h.overdue() {
+				k.config.Logger.Warn("no heartbeat got through for a whole lease: job given up", "job", h.lease.Job, "queue", h.info.Queue)
+				k.lost(h)
+			}
+		}
+		return
+	}
+	for i, a := range answers {
+		h := holds[i]
+		switch {
+		case errorIsLost(a.Err):
+			k.config.Logger.Warn("lease lost", "job", h.lease.Job, "queue", h.info.Queue, "fence", h.lease.Fence)
+			k.lost(h)
+		case a.Err != nil:
+			k.config.Logger.Warn("heartbeat", "job", h.lease.Job, "queue", h.info.Queue, "error", a.Err)
+		case (a.CancelRequested || a.Paused) && h.unstarted() && k.letGo != nil:
+			k.letGo(h)
+		default:
+			h.beaten(sent.Add(k.config.Lease))
+			if a.CancelRequested {
+				h.stop(ErrCancelled)
+			}
+		}
+	}
+}
+
+// letGoOverdue gives back what has not started within a third of its lease: another may be free.
+func (k *keeper) letGoOverdue(holds []*hold) {
+	if k.letGo == nil {
+		return
+	}
+	for _, h := range holds {
+		if h.unstarted() && time.Since(h.claimed) > k.config.Lease/3 {
+			k.letGo(h)
+		}
+	}
+}
+
+func (k *keeper) lost(h *hold) {
+	h.lose()
+	k.drop(h)
+}
+
+// Version is the version of this module as the binary knows it, "devel" for a build from a working copy.
+func Version() string { return version() }
+
+var version = sync.OnceValue(func() string {
+	const path = "github.com/holdfastq/holdfast"
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "devel"
+	}
+	for _, m := range append([]*debug.Module{&info.Main}, info.Deps...) {
+		if m.Path == path && m.Version != "" && m.Version != "(devel)" {
+			return m.Version
+		}
+	}
+	return "devel"
+})

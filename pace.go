@@ -1,0 +1,56 @@
+package holdfast
+
+import (
+	"sync"
+	"time"
+)
+
+// maxAhead bounds what one consumer claims ahead of its slots.
+const maxAhead = 2_000
+
+// pace measures how fast a queue's jobs go through this consumer.
+type pace struct {
+	mu      sync.Mutex
+	mean    time.Duration // of a handler's run, exponentially weighted, the last ones most
+	second  int64         // the second that is being counted
+	now     int           // handled in it
+	earlier int           // handled in the one before
+}
+
+// add counts one run of a handler.
+func (p *pace) add(took time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mean == 0 {
+		p.mean = max(took, 1)
+	} else {
+		p.mean = max(p.mean+(took-p.mean)/8, 1)
+	}
+	p.turn(time.Now().Unix())
+	p.now++
+}
+
+func (p *pace) turn(second int64) {
+	switch second - p.second {
+	case 0:
+		return
+	case 1:
+		p.earlier = p.now
+	default:
+		p.earlier = 0
+	}
+	p.second, p.now = second, 0
+}
+
+// ahead is the number of jobs that may be claimed beyond the free slots: what starts within a second, by the mean and by
+// count. Nothing before the first job has ended, nothing for jobs that take a second or longer.
+func (p *pace) ahead(slots int) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mean == 0 || p.mean >= time.Second {
+		return 0
+	}
+	p.turn(time.Now().Unix())
+	byMean := int(min(int64(slots)*int64(time.Second/max(p.mean, time.Microsecond)), maxAhead))
+	return min(byMean, max(p.now, p.earlier), maxAhead)
+}
