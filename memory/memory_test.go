@@ -1,0 +1,15 @@
+package memory
+
+import (
+	"testing"
+
+	"github.com/holdfastq/holdfast/storetest"
+)
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) storetest.Harness {
+		s := New()
+		t.Cleanup(func() { s.Close() })
+		return storetest.Harness{Store: s, Shift: s.shift}
+	})
+}
