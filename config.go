@@ -51,7 +51,8 @@ type Config struct {
 	// KeepQueue is Keep for single queues.
 	KeepQueue map[string]Retention
 
-	// SweepEvery is the manager's interval, default 5 s but at most a third of the lease. PurgeEvery is the cleaner's,
+	// SweepEvery is the manager's interval, default 5 s but at most a sixth of the lease: a gap of a third between two
+	// sweeps counts as an outage, after which leases get more time. PurgeEvery is the cleaner's interval,
 	// default 30 s.
 	SweepEvery, PurgeEvery time.Duration
 
@@ -95,7 +96,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.MaxRun = orDefault(c.MaxRun, DefaultMaxRun)
 	c.MaxAttempts = orDefault(c.MaxAttempts, DefaultMaxAttempts)
 	c.MaxCrashes = orDefault(c.MaxCrashes, DefaultMaxCrashes)
-	c.SweepEvery = min(orDefault(c.SweepEvery, DefaultSweepEvery), c.Lease/3)
+	c.SweepEvery = min(orDefault(c.SweepEvery, DefaultSweepEvery), c.Lease/6)
 	c.PurgeEvery = orDefault(c.PurgeEvery, DefaultPurgeEvery)
 	switch {
 	case c.Concurrency < 1 || c.Concurrency > 10_000:
