@@ -79,7 +79,7 @@ func newEngine(c Config, handlers []Handler) (*engine, error) {
 		e.queues = append(e.queues, h.queue)
 		e.paces[h.queue] = &pace{}
 	}
-	e.keeper = newKeeper(e.store, c)
+	e.keeper = newKeeper(e.store, c, e.queues)
 	e.keeper.auto = false
 	e.keeper.letGo = e.letGo
 	e.reports = newReporter(e)
@@ -88,7 +88,7 @@ func newEngine(c Config, handlers []Handler) (*engine, error) {
 
 // run is the life of a Consume.
 func (e *engine) run(ctx context.Context) error {
-	if err := e.keeper.enlist(ctx, e.queues); err != nil {
+	if err := e.keeper.enlist(ctx); err != nil {
 		return fmt.Errorf("consume: %w", err)
 	}
 	e.base = context.WithoutCancel(ctx)
@@ -327,7 +327,7 @@ func waitFor(done <-chan struct{}, d time.Duration) bool {
 // sayAlive keeps the consumer's record fresh, for pages.
 func (e *engine) sayAlive(ctx context.Context) {
 	for sleep(ctx, time.Minute) == nil {
-		if err := e.keeper.seen(ctx, e.queues); err != nil && ctx.Err() == nil {
+		if err := e.keeper.enlist(ctx); err != nil && ctx.Err() == nil {
 			e.config.Logger.Warn("record consumer", "consumer", e.keeper.id, "error", err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,7 @@ type keeper struct {
 	store  Store
 	config Config
 	id     ID
+	queues []string     // for its record
 	claims atomic.Int64 // number of the last claim
 	kick   chan struct{}
 	auto   bool // the loop runs only while something is held: for Get, which nobody closes
@@ -27,21 +29,19 @@ type keeper struct {
 	letGo func(*hold)
 }
 
-func newKeeper(s Store, c Config) *keeper {
-	return &keeper{store: s, config: c, id: NewID(), kick: make(chan struct{}, 1), auto: true, holds: map[Lease]*hold{}}
+func newKeeper(s Store, c Config, queues []string) *keeper {
+	return &keeper{store: s, config: c, id: NewID(), queues: slices.Clone(queues), kick: make(chan struct{}, 1), auto: true, holds: map[Lease]*hold{}}
 }
 
-// enlist makes the consumer known.
-func (k *keeper) enlist(ctx context.Context, queues []string) error {
+// enlist makes the consumer known; again, it says that the consumer is still there.
+func (k *keeper) enlist(ctx context.Context) error {
 	return k.store.Record(ctx, Records{Consumers: []Consumer{{
 		ID: k.id, Name: k.config.Name, Host: hostName(), PID: os.Getpid(), Version: Version(),
-		Queues: queues, MaxCrashes: k.config.MaxCrashes,
+		Queues: k.queues, MaxCrashes: k.config.MaxCrashes,
 	}}})
 }
 
-// seen says that the consumer is still there; gone that it has ended in peace.
-func (k *keeper) seen(ctx context.Context, queues []string) error { return k.enlist(ctx, queues) }
-
+// gone says that it has ended in peace.
 func (k *keeper) gone(ctx context.Context) error {
 	return k.store.Record(ctx, Records{Consumers: []Consumer{{ID: k.id, Name: k.config.Name, Host: hostName(), PID: os.Getpid(), Ended: true}}})
 }

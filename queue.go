@@ -200,8 +200,8 @@ func (t *taker) ready(ctx context.Context, queue string) (*keeper, error) {
 		if err != nil {
 			return nil, err
 		}
-		k := newKeeper(t.store, config)
-		if err := k.enlist(ctx, []string{queue}); err != nil {
+		k := newKeeper(t.store, config, []string{queue})
+		if err := k.enlist(ctx); err != nil {
 			return nil, err
 		}
 		t.keeper = k
