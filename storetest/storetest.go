@@ -48,6 +48,13 @@ var groups = []struct {
 	{"insert", insertPromises},
 	{"claim", claimPromises},
 	{"finish", finishPromises},
+	{"extend", extendPromises},
+	{"sweep", sweepPromises},
+	{"purge", purgePromises},
+	{"amend", amendPromises},
+	{"list", listPromises},
+	{"records", recordsPromises},
+	{"wait", waitPromises},
 }
 
 // Run runs the whole suite, each case on a store of its own.
