@@ -55,6 +55,8 @@ var groups = []struct {
 	{"list", listPromises},
 	{"records", recordsPromises},
 	{"wait", waitPromises},
+	{"race", racePromises},
+	{"durable", durablePromises},
 }
 
 // Run runs the whole suite, each case on a store of its own.
