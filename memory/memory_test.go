@@ -1,15 +1,16 @@
-package memory
+package memory_test
 
 import (
 	"testing"
 
+	"github.com/holdfastq/holdfast/memory"
 	"github.com/holdfastq/holdfast/storetest"
 )
 
 func TestStore(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Harness {
-		s := New()
+		s := memory.New()
 		t.Cleanup(func() { s.Close() })
-		return storetest.Harness{Store: s, Shift: s.shift}
+		return storetest.Harness{Store: s, Shift: s.Shift}
 	})
 }

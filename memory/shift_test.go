@@ -6,8 +6,8 @@ import (
 	"github.com/holdfastq/holdfast"
 )
 
-// shift moves all stored times back by d, as if d had passed. Tests move time so; the product has no clock to set.
-func (s *Store) shift(d time.Duration) {
+// Shift moves all stored times back by d, as if d had passed. Tests move time so; the product has no clock to set.
+func (s *Store) Shift(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	back := func(times ...*time.Time) {

@@ -57,6 +57,7 @@ var groups = []struct {
 	{"wait", waitPromises},
 	{"race", racePromises},
 	{"durable", durablePromises},
+	{"histories", historyPromises},
 }
 
 // Run runs the whole suite, each case on a store of its own.
