@@ -111,6 +111,7 @@ type cleaner struct {
 	full     time.Time // of the last look at all failed jobs
 	many     bool      // it was a long one
 	removed  int
+	refused  map[holdfast.ID]bool // whose input cannot be renamed: said once
 }
 
 // A look at all failed jobs reads each of them. Once they are more than manyFailed it is made every seldom.
@@ -120,12 +121,18 @@ const (
 )
 
 func newCleaner(store holdfast.Store, folder *Folder, c CleanConfig) *cleaner {
-	cl := &cleaner{CleanConfig: c, store: store, folder: folder, operator: holdfast.NewOperator(store, "cleaner").Via("pipeline")}
+	cl := &cleaner{CleanConfig: c, store: store, folder: folder, operator: holdfast.NewOperator(store, "cleaner").Via("pipeline"), refused: map[holdfast.ID]bool{}}
 	cl.renamer = renamer{store: store, folder: folder, step: c.step, done: cl.renamed}
 	return cl
 }
 
 func (c *cleaner) renamed(job holdfast.Info, r Attachment, err error) {
+	if c.refused[job.ID] {
+		return
+	}
+	if err != nil {
+		c.refused[job.ID] = true
+	}
 	tell(c.Logger, job, r, err)
 	if c.told != nil && err == nil {
 		c.told(job.ID.String(), r)

@@ -45,7 +45,7 @@ type DemoConfig struct {
 	// Backoff is the pause before the next attempt, doubled each time: least and most. Default 1 s to 5 s.
 	Backoff [2]time.Duration
 
-	// ManagerEvery is how often the manager looks for jobs of dead consumers. Default 5 s [60 s].
+	// ManagerEvery is how often the manager looks for jobs of dead consumers, at least every 10 s. Default 5 s [60 s].
 	ManagerEvery time.Duration
 
 	// CleanerEvery is how often the cleaner looks for failed files. Default 30 s [30 s].

@@ -59,7 +59,7 @@ func (h *talk) Handle(_ context.Context, r slog.Record) error {
 	add := func(a slog.Attr) bool {
 		value := spoken(a.Value)
 		switch {
-		case quiet[a.Key], value == "", value == "0", value == "false":
+		case quiet[a.Key], value == "", value == "0", value == "0s", value == "false":
 		case a.Key == "path":
 			path = " " + shown(value)
 		case a.Key == "error":

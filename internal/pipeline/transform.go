@@ -174,7 +174,7 @@ func (t *transformer) handle(ctx context.Context, job *holdfast.Job[File]) error
 	began := time.Now()
 	err := t.attempt(ctx, job.Info, job.Data.Path)
 	if err == nil {
-		t.Engine.Logger.Info("file processed", "path", job.Data.Path, "out", t.output(job.Data.Path), "job", job.ID, "took", time.Since(began).Round(time.Millisecond))
+		t.Engine.Logger.Info("file processed", "path", job.Data.Path, "into", t.output(job.Data.Path), "job", job.ID, "took", time.Since(began).Round(time.Millisecond))
 	}
 	return err
 }
