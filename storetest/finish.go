@@ -148,6 +148,7 @@ func finishReleased(f *fixture) {
 
 func finishReleasedKeepsPlace(f *fixture) {
 	ids := f.put(jobs(3, nil)...)
+	f.Shift(time.Second)
 	f.release(f.take())
 	f.equal("first again", f.take().Job, ids[0])
 }
@@ -412,13 +413,17 @@ func finishTimes(f *fixture) {
 	id := f.putOne(nil)
 	f.Shift(10 * time.Minute)
 	d := f.take()
-	f.near("waited", time.Time{}.Add(d.Info.Waited), time.Time{}.Add(10*time.Minute))
+	f.equal("waited since its put", d.Info.Waited.Round(time.Minute), 10*time.Minute)
 	f.Shift(30 * time.Second)
 	f.finished(holdfast.Outcome{Lease: d.Lease, Kind: holdfast.OutcomeDone, Took: 20 * time.Second})
 	i := f.show(id)
 	f.equal("took", i.Took.Round(time.Second), 20*time.Second)
 	f.equal("attempt took", f.attempts(id)[0].Took.Round(time.Second), 20*time.Second)
 	f.equal("waited until the handler's start", i.Waited >= 10*time.Minute+9*time.Second && i.Waited < 11*time.Minute, true)
+
+	f.putOne(func(n *holdfast.NewJob) { n.After = time.Hour })
+	f.Shift(80 * time.Minute)
+	f.equal("waited since it was due", f.take().Info.Waited.Round(time.Minute), 20*time.Minute)
 }
 
 func finishAttached(f *fixture) {

@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/holdfastq/holdfast"
 )
@@ -11,6 +12,10 @@ import (
 // and at the end, the jobs' attempts and the figures too.
 func (p *player) play(s step, end bool) string {
 	p.told = p.told[:0]
+	if now := time.Now().Truncate(time.Millisecond); now.Equal(p.at) {
+		p.shift(time.Millisecond) // no two steps at the same time: their order is that of their times
+	}
+	p.at = time.Now().Truncate(time.Millisecond)
 	operations[s.Op].play(p, s)
 	p.tellJobs(end || s.C == 0)
 	p.tellCounts()

@@ -81,6 +81,7 @@ func sweepDead(f *fixture) {
 
 func sweepKeepsPlace(f *fixture) {
 	ids := f.put(jobs(3, nil)...)
+	f.Shift(time.Second)
 	f.take()
 	f.die(f.consumer)
 	f.equal("first again", f.take().Job, ids[0])

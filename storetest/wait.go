@@ -47,7 +47,7 @@ func (f *fixture) wakes(what string, since holdfast.Tick, act func()) {
 	}()
 	act()
 	if err := <-result; err != nil {
-		f.Errorf("wait for %s: %v", what, err)
+		f.Fatalf("wait for %s: %v", what, err)
 	}
 }
 
