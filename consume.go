@@ -55,6 +55,7 @@ type engine struct {
 	running   map[*hold]struct{}
 	paces     map[string]*pace
 	interrupt context.CancelFunc // of the dispatcher's Wait, while no slot is free
+	alone     context.CancelFunc // of the dispatcher's Wait, while a suspect keeps others from being taken
 }
 
 func newEngine(c Config, handlers []Handler) (*engine, error) {
@@ -143,7 +144,7 @@ func (e *engine) dispatch(ctx context.Context) error {
 		// Not ctx: a claim that has begun is answered, so that nothing is taken and forgotten.
 		holds, tick, err := e.keeper.claim(e.base, queues, n, suspects)
 		if err == nil && len(holds) == 0 {
-			err = e.wait(ctx, queues, tick)
+			err = e.wait(ctx, queues, suspects, tick)
 		}
 		if err != nil && ctx.Err() == nil {
 			if errors.Is(err, ErrClosed) || errors.Is(err, ErrUnusable) || errors.Is(err, ErrCorrupt) || errors.Is(err, ErrInvalid) {
@@ -160,8 +161,9 @@ func (e *engine) dispatch(ctx context.Context) error {
 	return nil
 }
 
-// wait waits for jobs; it ends early, without error, when a slot gets free that could take from other queues too.
-func (e *engine) wait(ctx context.Context, queues []string, since Tick) error {
+// wait waits for jobs; it ends early, without error, when a slot gets free that could take from other queues too, or
+// when the suspect in hand has ended and another could be taken: no store announces either.
+func (e *engine) wait(ctx context.Context, queues []string, suspects int, since Tick) error {
 	waiting, cancel := context.WithCancel(ctx)
 	defer cancel()
 	e.mu.Lock()
@@ -172,10 +174,18 @@ func (e *engine) wait(ctx context.Context, queues []string, since Tick) error {
 		}
 		e.interrupt = cancel
 	}
+	if suspects == 0 {
+		if e.suspects == 0 {
+			e.interrupt = nil
+			e.mu.Unlock()
+			return nil
+		}
+		e.alone = cancel
+	}
 	e.mu.Unlock()
 	_, err := e.store.Wait(waiting, Wait{Queues: queues, Since: since})
 	e.mu.Lock()
-	e.interrupt = nil
+	e.interrupt, e.alone = nil, nil
 	e.mu.Unlock()
 	if err != nil && waiting.Err() != nil {
 		return nil
@@ -273,6 +283,9 @@ func (e *engine) settled(h *hold) {
 	delete(e.running, h)
 	if h.info.Suspect() {
 		e.suspects--
+		if e.alone != nil {
+			e.alone()
+		}
 	}
 }
 
