@@ -1,0 +1,359 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/holdfastq/holdfast"
+)
+
+// Bounds of one transaction. A larger call goes alone.
+const (
+	maxSteps = 4096
+	maxBytes = 8 << 20
+	maxTime  = 20 * time.Millisecond // from then on nothing more begins in it
+)
+
+// maxWAL is the size of the WAL file from which on it is emptied.
+const maxWAL = 64 << 20
+
+// The order of calls inside a transaction: a heartbeat never waits behind an import.
+const (
+	turnExtend = iota
+	turnFinish
+	turnAmend
+	turnInsert
+	turnClaim
+	turnSweep
+	turnPurge
+)
+
+// call is one call of a Store's method on its way through the writer.
+type call struct {
+	order  int
+	steps  int
+	bytes  int
+	do     func(*tx) error // may run again after a rollback: it sets its answers anew each time
+	err    error
+	done   chan error
+	joined bool // it is in a transaction; guarded by writer.mu
+}
+
+// writer is the one goroutine of a Store that writes. What waits when it gets its turn goes into one transaction with
+// one sync; a lone caller waits for nobody.
+type writer struct {
+	store *Store
+	c     *conn
+
+	mu     sync.Mutex
+	queue  []*call
+	closed bool
+	work   chan struct{} // capacity 1: there is something in queue, or it is closed
+	ended  chan struct{}
+
+	broken  bool // a commit has failed: nothing is acknowledged before recover has succeeded
+	emptyAt time.Time
+}
+
+func newWriter(s *Store, c *conn) *writer {
+	return &writer{store: s, c: c, work: make(chan struct{}, 1), ended: make(chan struct{})}
+}
+
+// do hands a call to the writer and waits for its answer. A context that ends before the call has joined a transaction
+// takes it back; afterwards the outcome is unknown to the caller.
+func (w *writer) do(ctx context.Context, order, steps, bytes int, do func(*tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	c := &call{order: order, steps: steps, bytes: bytes, do: do, done: make(chan error, 1)}
+	w.mu.Lock()
+	if w.closed {
+		w.mu.Unlock()
+		return holdfast.ErrClosed
+	}
+	w.queue = append(w.queue, c)
+	w.mu.Unlock()
+	w.wake()
+	select {
+	case err := <-c.done:
+		return err
+	case <-ctx.Done():
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if c.joined {
+		return fmt.Errorf("%w: %w", holdfast.ErrUnknown, ctx.Err())
+	}
+	w.queue = slices.DeleteFunc(w.queue, func(other *call) bool { return other == c })
+	return ctx.Err()
+}
+
+func (w *writer) wake() {
+	select {
+	case w.work <- struct{}{}:
+	default:
+	}
+}
+
+// close answers the calls under way and ends the writer.
+func (w *writer) close() {
+	w.mu.Lock()
+	w.closed = true
+	w.mu.Unlock()
+	w.wake()
+	<-w.ended
+}
+
+// run works until close.
+func (w *writer) run() {
+	defer close(w.ended)
+	for {
+		w.mu.Lock()
+		idle, closed := len(w.queue) == 0, w.closed
+		w.mu.Unlock()
+		switch {
+		case !idle:
+			w.turn()
+		case closed:
+			return
+		default:
+			<-w.work
+		}
+	}
+}
+
+// turn takes the turn among the writers of all processes, does one batch, gives the turn and answers.
+func (w *writer) turn() {
+	if err := w.store.turn.take(); err != nil {
+		w.answer(w.collect(), err)
+		return
+	}
+	calls, err := w.batch()
+	w.store.turn.give()
+	w.answer(calls, err)
+	w.tidy()
+}
+
+func (w *writer) answer(calls []*call, err error) {
+	for _, c := range calls {
+		if c.err == nil {
+			c.err = err
+		}
+		c.done <- c.err
+	}
+}
+
+// collect takes what waits, as much as one transaction may have, in the order of work inside it.
+func (w *writer) collect() []*call {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	steps, bytes, n := 0, 0, 0
+	for _, c := range w.queue {
+		steps += c.steps
+		bytes += c.bytes
+		if n > 0 && (steps > maxSteps || bytes > maxBytes) {
+			break
+		}
+		n++
+	}
+	calls := slices.Clone(w.queue[:n])
+	w.queue = slices.Delete(w.queue, 0, n)
+	for _, c := range calls {
+		c.joined = true
+	}
+	slices.SortStableFunc(calls, func(a, b *call) int { return a.order - b.order })
+	return calls
+}
+
+// putBack returns calls that did not get into the transaction: they are the first in the next one.
+func (w *writer) putBack(calls []*call) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range calls {
+		c.joined = false
+	}
+	w.queue = append(calls, w.queue...)
+}
+
+// batch does one transaction and gives the calls to answer; those without an error of their own get the one returned.
+func (w *writer) batch() ([]*call, error) {
+	if w.broken {
+		if err := w.recover(); err != nil {
+			return w.collect(), translate(w.store.path, err)
+		}
+	}
+	if err := w.begin(); err != nil {
+		return w.collect(), translate(w.store.path, err)
+	}
+	calls := w.collect() // only now: whoever gave up meanwhile knows that nothing has happened
+	if len(calls) == 0 {
+		w.c.exec("rollback")
+		return nil, nil
+	}
+	t, rest, err := w.steps(calls, false)
+	if err != nil && !exhausted(err) {
+		if err = w.again(); err == nil {
+			t, rest, err = w.steps(calls, true)
+		}
+	}
+	if err != nil {
+		w.rollback()
+		return calls, translate(w.store.path, err)
+	}
+	calls = calls[:len(calls)-len(rest)]
+	w.putBack(rest)
+	return calls, w.commit(t)
+}
+
+const beginImmediate = `begin immediate`
+
+// begin opens the write transaction. A stranger may have one open, such as a caller's with a Join: waiting for it is
+// all that can be done, and no caller hears of it.
+func (w *writer) begin() error {
+	for {
+		_, err := w.c.exec(beginImmediate)
+		if err == nil || !busy(err) {
+			return err
+		}
+		if w.abandoned() {
+			return fmt.Errorf("%w: another program kept the database locked", holdfast.ErrClosed)
+		}
+	}
+}
+
+// abandoned says that nobody waits for the writer any more, or that the store is being closed.
+func (w *writer) abandoned() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.closed || len(w.queue) == 0
+}
+
+// again rolls back and begins anew.
+func (w *writer) again() error {
+	w.rollback()
+	return w.begin()
+}
+
+func (w *writer) rollback() {
+	if !w.c.autocommit() { // some failures have rolled back by themselves
+		w.c.exec("rollback")
+	}
+}
+
+// steps does the calls inside the open transaction; rest came too late for it. With care each call has a savepoint, so
+// that one whose statement fails is undone alone and gets the error; without, any failure is everybody's.
+func (w *writer) steps(calls []*call, careful bool) (t *tx, rest []*call, err error) {
+	t = w.store.newTx(w.c)
+	t.careful = careful
+	began := time.Now()
+	for i, c := range calls {
+		if i > 0 && time.Since(began) > maxTime {
+			rest = calls[i:]
+			break
+		}
+		c.err = nil
+		if careful {
+			err = w.alone(t, c)
+		} else {
+			err = c.do(t)
+		}
+		if err != nil {
+			return t, nil, err
+		}
+	}
+	return t, rest, t.writeSums()
+}
+
+// alone does one call so that its failure leaves nothing behind. Only what went wrong with the whole transaction is an
+// error here.
+func (w *writer) alone(t *tx, c *call) error {
+	if _, err := w.c.exec("savepoint one"); err != nil {
+		return err
+	}
+	before := t.swapSums()
+	c.err = c.do(t)
+	if c.err == nil {
+		t.mergeSums(before)
+		_, err := w.c.exec("release one")
+		return err
+	}
+	if exhausted(c.err) || w.c.autocommit() {
+		return c.err
+	}
+	c.err = translate(w.store.path, c.err)
+	t.sums, t.last = before, nil
+	t.forget()
+	if _, err := w.c.exec("rollback to one"); err != nil {
+		return err
+	}
+	_, err := w.c.exec("release one")
+	return err
+}
+
+// commit makes the transaction durable, then rings the bell. What a failed commit has left behind nobody knows.
+func (w *writer) commit(t *tx) error {
+	if _, err := w.c.exec("commit"); err != nil {
+		w.broken = true
+		w.rollback()
+		return fmt.Errorf("%w: commit: %w", holdfast.ErrUnknown, translate(w.store.path, err))
+	}
+	w.store.known.learn(t)
+	if len(t.ready) > 0 || t.asked {
+		w.store.bell.ring(len(t.ready) > 0, t.asked) // a lost hint costs a poll, not a job
+	}
+	if len(t.ready) > 0 || t.asked || t.nextDue != 0 {
+		w.store.watcher.kick()
+	}
+	return nil
+}
+
+// recover opens all connections anew and has the whole WAL copied and synced, so that what is on disk is known again.
+func (w *writer) recover() error {
+	w.store.readers.renew()
+	w.c.close()
+	c, err := w.store.openWriter()
+	if err != nil {
+		return fmt.Errorf("after a failed commit: %w", err)
+	}
+	w.c = c
+	emptied, err := emptyWAL(w.c)
+	if err == nil && !emptied {
+		err = errors.New("a reader is in the way")
+	}
+	if err != nil {
+		return fmt.Errorf("checkpoint after a failed commit: %w", err)
+	}
+	w.broken = false
+	return nil
+}
+
+// tidy empties a WAL that has grown large; a reader in the way makes it try again later.
+func (w *writer) tidy() {
+	now := time.Now()
+	if now.Before(w.emptyAt) || w.broken {
+		return
+	}
+	w.emptyAt = now.Add(100 * time.Millisecond)
+	info, err := os.Stat(w.store.path + "-wal")
+	if err != nil || info.Size() < maxWAL {
+		return
+	}
+	if err := w.store.turn.take(); err != nil {
+		return
+	}
+	defer w.store.turn.give()
+	if emptied, err := emptyWAL(w.c); err != nil || !emptied {
+		w.emptyAt = now.Add(time.Second)
+	}
+}
+
+// emptyWAL copies the whole WAL into the database and cuts it off; false: somebody reads it still.
+func emptyWAL(c *conn) (emptied bool, err error) {
+	err = c.query("pragma wal_checkpoint(truncate)", func(r row) error { emptied = r.int(0) == 0; return nil })
+	return emptied, err
+}
