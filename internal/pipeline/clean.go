@@ -203,15 +203,9 @@ func (c *cleaner) expire(ctx context.Context, job holdfast.Info) error {
 	if err != nil {
 		return err
 	}
-	err = c.folder.is(record.Name(), record)
+	err = c.folder.removeFailed(ctx, record)
 	switch {
 	case err == nil:
-		if err := c.folder.root.Remove(record.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		if err := c.folder.sync(path.Dir(record.Name())); err != nil {
-			return err
-		}
 		if err := play(c.step, "file removed"); err != nil {
 			return err
 		}

@@ -241,7 +241,7 @@ func (d *demo) bye(ctx context.Context) {
 	}
 	option := ""
 	if d.Store != "holdfast.db" {
-		option = " --store " + d.Store
+		option = " --store " + shown(d.Store)
 	}
 	id := "ID"
 	if len(page.Jobs) > 0 {

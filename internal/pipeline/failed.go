@@ -74,40 +74,57 @@ var errChanged = errors.New("changed since")
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000") }
 
 // setAside renames a failed input to *.failed. It may be repeated, and never replaces or touches another file.
-func (f *Folder) setAside(r Attachment) error {
-	err := f.is(r.Path, r)
-	if errors.Is(err, fs.ErrNotExist) && f.is(r.Name(), r) == nil {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if err := f.move(r.Path, r.Name()); err != nil {
-		return err
-	}
-	return f.sync(path.Dir(r.Path))
+func (f *Folder) setAside(ctx context.Context, r Attachment) error {
+	return f.alone(ctx, path.Dir(r.Path), func() error {
+		err := f.is(r.Path, r)
+		if errors.Is(err, fs.ErrNotExist) && f.is(r.Name(), r) == nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := f.move(r.Path, r.Name()); err != nil {
+			return err
+		}
+		return f.sync(path.Dir(r.Path))
+	})
 }
 
 // restore renames a *.failed back, for another attempt. It may be repeated. If the path is taken again, by whatever, it
 // stays so: somebody mended the input.
-func (f *Folder) restore(r Attachment) error {
-	there, err := f.exists(r.Path)
-	if err != nil {
-		return err
-	}
-	if there {
-		if f.same(r.Path, r.Name()) { // a rename that was cut short
-			return f.root.Remove(r.Name())
+func (f *Folder) restore(ctx context.Context, r Attachment) error {
+	return f.alone(ctx, path.Dir(r.Path), func() error {
+		there, err := f.exists(r.Path)
+		if err != nil {
+			return err
 		}
-		return nil
-	}
-	if err := f.is(r.Name(), r); err != nil {
-		return err
-	}
-	if err := f.move(r.Name(), r.Path); err != nil {
-		return err
-	}
-	return f.sync(path.Dir(r.Path))
+		if there {
+			if f.same(r.Path, r.Name()) { // a rename that was cut short
+				return f.root.Remove(r.Name())
+			}
+			return nil
+		}
+		if err := f.is(r.Name(), r); err != nil {
+			return err
+		}
+		if err := f.move(r.Name(), r.Path); err != nil {
+			return err
+		}
+		return f.sync(path.Dir(r.Path))
+	})
+}
+
+// removeFailed removes a *.failed if it is the recorded file. fs.ErrNotExist: it is gone already.
+func (f *Folder) removeFailed(ctx context.Context, r Attachment) error {
+	return f.alone(ctx, path.Dir(r.Name()), func() error {
+		if err := f.is(r.Name(), r); err != nil {
+			return err
+		}
+		if err := f.root.Remove(r.Name()); err != nil {
+			return err
+		}
+		return f.sync(path.Dir(r.Name()))
+	})
 }
 
 // CheckRetry says why an ended job cannot be tried again because of its file: it is gone, or was changed. nil: nothing
@@ -187,14 +204,14 @@ func (r *renamer) settleShown(ctx context.Context, job holdfast.Info) error {
 	if err := play(r.step, "state recorded"); err != nil {
 		return err
 	}
-	err := r.folder.setAside(record)
+	err := r.folder.setAside(ctx, record)
 	if stepErr := play(r.step, "renamed"); stepErr != nil {
 		return stepErr
 	}
 	if err == nil {
 		// Somebody may have reopened the job between our look and the rename.
 		if now, _, showErr := r.store.Show(ctx, job.ID); showErr == nil && now.State != holdfast.Failed {
-			return r.folder.restore(record)
+			return r.folder.restore(ctx, record)
 		}
 	}
 	r.done(job, record, err)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -188,6 +189,53 @@ func TestFailedInputIsNotRenamedUnderARetry(t *testing.T) {
 		r := renamer{store: &reopening{Store: h.store, do: func() { h.retry(id) }}, folder: h.folder, done: func(holdfast.Info, Attachment, error) {}}
 		h.must(r.settle(t.Context(), id))
 		h.names("in", "a")
+	})
+}
+
+func TestRenamesToAndFroNeverLoseTheFile(t *testing.T) {
+	h := newHouse(t)
+	h.write("in/a", "text")
+	info, err := h.folder.regular("in/a")
+	h.must(err)
+	record := h.folder.record("in/a", info)
+	var all sync.WaitGroup
+	for i := range 4 {
+		folder := h.open(h.dir) // as another process would
+		all.Go(func() {
+			for n := range 500 {
+				rename := folder.setAside
+				if (n+i)%2 == 0 {
+					rename = folder.restore
+				}
+				if err := rename(t.Context(), record); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	h.must(h.folder.restore(t.Context(), record))
+	h.equal("the file", h.read("in/a"), "text")
+	h.names("in", "a")
+}
+
+func TestAFolderInWhichSomebodyIsStuckCostsNoAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		id := h.fail("in/a", "")
+		stuck, err := h.folder.root.Open("in")
+		h.must(err)
+		defer stuck.Close()
+		if mine, err := lock(stuck); !mine || err != nil {
+			t.Skipf("no locks on folders here: %v", err)
+		}
+		h.retry(id)
+		h.consume(TransformConfig{In: "in"}, 10*time.Second)
+		job := h.show(id)
+		h.equal("state, failures, attached", []any{job.State.Ended(), job.Failures, job.Attached}, []any{false, 0, true})
+		h.must(stuck.Close())
+		h.consume(TransformConfig{In: "in"}, 10*time.Second)
+		h.equal("state", h.show(id).State, holdfast.Done)
 	})
 }
 

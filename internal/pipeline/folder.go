@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"path"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	"github.com/holdfastq/holdfast"
 )
@@ -141,7 +143,7 @@ func (f *Folder) write(name string, perm fs.FileMode, fill func(io.Writer) error
 var errKilled = errors.New("killed")
 
 // move renames a file without ever replacing another: fs.ErrExist. A crash inside it leaves both names on one file;
-// doing it again ends that.
+// doing it again ends that. Callers see to it that no other of ours does the same meanwhile.
 func (f *Folder) move(from, to string) error {
 	err := f.root.Link(from, to)
 	switch {
@@ -163,6 +165,29 @@ func (f *Folder) move(from, to string) error {
 	}
 	return f.root.Rename(from, to)
 }
+
+// alone does something while no other actor of ours, in any process, renames in the same folder: a file has two names
+// for a moment while it is moved, and two that each end the other's move would end the file. errBusy: another has been at
+// it for long; it may be stopped.
+func (f *Folder) alone(ctx context.Context, dir string, do func() error) error {
+	d, err := f.root.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	for try := 1; ; try++ {
+		mine, err := lock(d)
+		if mine || err != nil { // some file systems have no such lock
+			return do()
+		}
+		if try == 100 || !sleep(ctx, 10*time.Millisecond) {
+			return fmt.Errorf("%w in %s", errBusy, shown(dir))
+		}
+	}
+}
+
+// errBusy: nothing was done; come back later.
+var errBusy = errors.New("another process is renaming")
 
 // same says whether two names are one file.
 func (f *Folder) same(a, b string) bool {

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -156,6 +158,24 @@ func TestGenerateCountsAPutOfUnknownOutcomeOnce(t *testing.T) {
 	h.paired("in", 1)
 	h.must(g.turn(t.Context()))
 	h.paired("in", 2)
+}
+
+func TestGenerateGoesOnAfterTroubleWithTheDisk(t *testing.T) {
+	h := newHouse(t)
+	full := true
+	g := h.generator(GenerateConfig{In: "in", Content: func(name string, w io.Writer) error {
+		if err := words(name, w); err != nil || !full {
+			return err
+		}
+		return syscall.ENOSPC
+	}})
+	if err := g.turn(t.Context()); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("turn: %v", err)
+	}
+	h.paired("in", 0)
+	full = false
+	h.must(g.turn(t.Context()))
+	h.paired("in", 1)
 }
 
 func TestGenerateMakesAFileEachFiveSeconds(t *testing.T) {

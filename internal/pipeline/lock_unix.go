@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// lock takes a kernel lock on an open file; false: another opening of it has the lock. It goes with the file's
+// lock takes a kernel lock on an open file or folder; false: another opening of it has the lock. It goes with the file's
 // closing, so also with the process.
 func lock(file *os.File) (bool, error) {
 	conn, err := file.SyscallConn()

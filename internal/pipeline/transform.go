@@ -63,7 +63,8 @@ func (c TransformConfig) withDefaults() (TransformConfig, error) {
 
 // Transform takes jobs on files and makes a new file of each, until ctx ends. An output is never seen half-written and
 // replaces what an earlier attempt made. An input whose job has failed is renamed *.failed, after the failure is on
-// disk, and renamed back when somebody retries the job. Errors as with holdfast.Consume.
+// disk, and renamed back when somebody retries the job. (Not so the input of a job that was set aside because it kept
+// killing its consumer: nobody was there to record it, and it keeps its name.) Errors as with holdfast.Consume.
 func Transform(ctx context.Context, store holdfast.Store, folder *Folder, c TransformConfig) error {
 	c, err := c.withDefaults()
 	if err != nil {
@@ -187,6 +188,9 @@ func (t *transformer) attempt(ctx context.Context, job holdfast.Info, name strin
 		return err
 	}
 	in, info, err := t.folder.open(name)
+	if err == nil && names(info) > 1 {
+		t.Engine.Logger.Info("input has further names, which may lie outside the folder", "path", name, "names", names(info))
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return holdfast.Permanent(fmt.Errorf("input %s is not there", shown(name)))
@@ -235,7 +239,11 @@ func (t *transformer) putBack(ctx context.Context, job *holdfast.Info, name stri
 	if err := play(t.step, "reopened"); err != nil {
 		return err
 	}
-	if err := t.folder.restore(record); err != nil {
+	err := t.folder.restore(ctx, record)
+	if errors.Is(err, errBusy) {
+		return holdfast.ReleaseAfter(time.Second)
+	}
+	if err != nil {
 		// For good, with the record as it is: so state and file stay together, whatever is wrong with the folder.
 		return holdfast.Permanent(holdfast.WithFile(t.folder.explain(err, record), record))
 	}
