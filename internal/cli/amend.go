@@ -1,0 +1,228 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfastq/holdfast"
+)
+
+// amend is what one of the four actions was asked for.
+type amend struct {
+	format
+	chosen
+	action holdfast.Action
+	yes    bool
+}
+
+func (a *app) amendCommands() []*cobra.Command {
+	return []*cobra.Command{
+		a.amendCommand(holdfast.ActionRetry, "ended jobs wait again, with no failures counted", []string{"rerun", "requeue", "resurrect", "reopen"},
+			`Makes ended jobs wait again, with their failures, deaths and crashes forgotten, and jobs that are scheduled for their
+next attempt due now. With --queue alone it means failed and cancelled jobs.`,
+			"  holdfast retry \"$id\"\n  holdfast retry --queue files --state failed\n  holdfast retry --state failed --yes"),
+		a.amendCommand(holdfast.ActionCancel, "end jobs that have not ended; a running one is asked to", []string{"abort", "kill", "stop"},
+			`Ends jobs that have not ended. Of a running one the consumer is asked to let go; if it finishes first, done stays done.`,
+			"  holdfast cancel \"$id\"\n  holdfast cancel --queue mail --state waiting,scheduled"),
+		a.amendCommand(holdfast.ActionDelete, "remove jobs that are not running, with their history", []string{"rm", "remove", "purge", "drop", "clear"},
+			`Removes jobs that are not running, with their attempts, results and logs. This cannot be undone.`,
+			"  holdfast delete \"$id\"\n  holdfast delete --queue mail --state cancelled"),
+		a.amendCommand(holdfast.ActionRunNow, "scheduled jobs are due now", []string{"run", "now", "promote"},
+			`Makes scheduled jobs due now.`,
+			"  holdfast run-now \"$id\"\n  holdfast run-now --queue mail"),
+	}
+}
+
+func (a *app) amendCommand(action holdfast.Action, short string, suggest []string, long, example string) *cobra.Command {
+	m := amend{action: action}
+	cmd := &cobra.Command{
+		Use:        string(action) + " ID…",
+		Short:      short,
+		SuggestFor: suggest,
+		Long: long + `
+
+Name jobs by id, or by --queue and --state. Above one job it shows how many and asks first; --yes answers in advance.
+Jobs whose state does not allow it are left alone, with the reason. What it does is kept in Activity with your name.`,
+		Example: example,
+		Args:    arguments(0, -1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.amend(cmd.Context(), &m, args) },
+	}
+	cmd.Flags().SortFlags = false
+	m.chosen.flags(cmd)
+	cmd.Flags().BoolVarP(&m.yes, "yes", "y", false, "do not ask")
+	m.format.flags(cmd)
+	return cmd
+}
+
+func (a *app) amend(ctx context.Context, m *amend, args []string) error {
+	f, err := m.filter()
+	if err != nil {
+		return err
+	}
+	switch {
+	case len(args) > 0 && m.any():
+		return usagef("name jobs by id, or by --queue and --state, not both")
+	case len(args) == 0 && !m.any():
+		return usagef("which jobs? name them by id, or by --queue and --state; see holdfast %s --help", m.action)
+	}
+	for _, word := range args {
+		id, err := holdfast.ParseID(word)
+		if err != nil {
+			return err
+		}
+		f.IDs = append(f.IDs, id)
+	}
+	s, err := a.existing(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	count, err := countOf(ctx, s, m.action, f)
+	switch {
+	case err != nil:
+		return err
+	case count == 0:
+		return &remedy{holdfast.ErrNotFound, fmt.Sprintf("no job to %s: %s", m.action, clean(f.String()))}
+	case count > 1 && !m.yes:
+		if err := a.confirm(ctx, s, m.action, f, count); err != nil {
+			return err
+		}
+	}
+	changed, skipped, err := a.operator(s).Amend(ctx, m.action, f)
+	if err != nil {
+		if changed > 0 {
+			a.say("%d changed before this; the same command goes on", changed)
+		}
+		return err
+	}
+	return a.amended(m, f, changed, skipped)
+}
+
+// amended prints what came of an action.
+func (a *app) amended(m *amend, f holdfast.Filter, changed int, skipped []holdfast.Skipped) error {
+	var left []error
+	for _, s := range skipped {
+		a.say("%s left alone: it %s", s.ID, wasNot(s))
+		left = append(left, s.Err)
+	}
+	var code error // jobs that a filter names and whose state has changed since are no failure
+	if len(f.IDs) > 0 && len(left) > 0 {
+		code = told{errors.Join(left...)}
+	}
+	if m.machine() {
+		view := amendView{Action: string(m.action), Changed: changed, Skipped: []skippedView{}}
+		for _, s := range skipped {
+			view.Skipped = append(view.Skipped, skippedView{s.ID.String(), s.Reason})
+		}
+		if err := a.one(view); err != nil {
+			return err
+		}
+		return code
+	}
+	if err := a.print("done %d, skipped %d", changed, len(skipped)); err != nil {
+		return err
+	}
+	return code
+}
+
+// wasNot turns a reason into the rest of a sentence.
+func wasNot(s holdfast.Skipped) string {
+	if errors.Is(s.Err, holdfast.ErrNotFound) {
+		return "was not found"
+	}
+	if errors.Is(s.Err, holdfast.ErrDuplicate) {
+		return "has a unique key that another job holds"
+	}
+	return clean(s.Reason)
+}
+
+// countOf counts the jobs that an action would look at, without a scan.
+func countOf(ctx context.Context, s holdfast.Store, action holdfast.Action, f holdfast.Filter) (int64, error) {
+	if len(f.IDs) > 0 {
+		slices.SortFunc(f.IDs, func(a, b holdfast.ID) int { return strings.Compare(string(a[:]), string(b[:])) })
+		return int64(len(slices.Compact(slices.Clone(f.IDs)))), nil
+	}
+	counts, err := s.Counts(ctx)
+	if err != nil {
+		return 0, err
+	}
+	states := f.States
+	if len(states) == 0 {
+		states = meant(action)
+	}
+	var n int64
+	for _, c := range counts {
+		for _, state := range states {
+			if len(f.Queues) == 0 || slices.Contains(f.Queues, c.Queue) {
+				n += c.Of(state)
+			}
+		}
+	}
+	return n, nil
+}
+
+// meant gives the states that an action changes when nobody names any.
+func meant(action holdfast.Action) []holdfast.State {
+	switch action {
+	case holdfast.ActionRetry:
+		return []holdfast.State{holdfast.Failed, holdfast.Cancelled}
+	case holdfast.ActionCancel:
+		return []holdfast.State{holdfast.Scheduled, holdfast.Waiting, holdfast.Running}
+	case holdfast.ActionRunNow:
+		return []holdfast.State{holdfast.Scheduled}
+	}
+	return []holdfast.State{holdfast.Scheduled, holdfast.Waiting, holdfast.Done, holdfast.Failed, holdfast.Cancelled}
+}
+
+// confirm shows how many jobs an action means, and some of them, and asks.
+func (a *app) confirm(ctx context.Context, s holdfast.Store, action holdfast.Action, f holdfast.Filter, count int64) error {
+	if !a.asks {
+		return usagef("this would %s %d jobs, and nobody is there to be asked; say --yes", action, count)
+	}
+	sample := f
+	if len(sample.IDs)+len(sample.States) == 0 {
+		sample.States = meant(action)
+	}
+	page, err := s.List(ctx, holdfast.List{Filter: sample, Limit: 3, Data: true})
+	if err != nil {
+		return err
+	}
+	for i := range page.Jobs {
+		j := &page.Jobs[i]
+		fmt.Fprintf(a.talk, "  %s  %s  %s  %s\n", j.ID, clean(j.Queue), sign(j), brief(string(j.Data), 40))
+	}
+	if int64(len(page.Jobs)) < count {
+		fmt.Fprintf(a.talk, "  … %d in all\n", count)
+	}
+	fmt.Fprintf(a.talk, "%s %d jobs? [y/N] ", action, count)
+	answer, err := a.answer(ctx)
+	if err != nil {
+		return err
+	}
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "y", "yes":
+		return nil
+	}
+	return errors.New("not confirmed; nothing was changed")
+}
+
+// answer reads a line from the person, or ends with the context.
+func (a *app) answer(ctx context.Context) (string, error) {
+	read := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(a.in).ReadString('\n') // an end of input is no yes
+		read <- line
+	}()
+	select {
+	case <-ctx.Done():
+		return "", ctx.Err()
+	case line := <-read:
+		return line, nil
+	}
+}

@@ -1,0 +1,56 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/holdfastq/holdfast"
+)
+
+// defaultStore is where the store is when nobody says otherwise.
+const defaultStore = "./holdfast.db"
+
+// opener opens the store of a file, and makes it if mayMake; made says that it did.
+type opener func(ctx context.Context, file string, mayMake bool) (s holdfast.Store, made bool, err error)
+
+// existing opens the store for a command that makes none.
+func (a *app) existing(ctx context.Context) (holdfast.Store, error) { return a.store(ctx, false) }
+
+// making opens the store, and makes it where there is none, and says so.
+func (a *app) making(ctx context.Context) (holdfast.Store, error) { return a.store(ctx, true) }
+
+// store is the only way to a store: what --store names, else HOLDFAST_STORE, else ./holdfast.db.
+func (a *app) store(ctx context.Context, mayMake bool) (holdfast.Store, error) {
+	name, origin := a.storeName()
+	if scheme, _, is := strings.Cut(name, "://"); is {
+		// The rest of the address may hold a password: it is not repeated.
+		switch scheme {
+		case "postgres", "postgresql", "http", "https":
+			return nil, usagef("a store at %s:// is not in this version%s; use a file, like --store %s", scheme, origin, defaultStore)
+		}
+		return nil, usagef("no store is known by %s://%s; use a file, like --store %s", clean(scheme), origin, defaultStore)
+	}
+	s, made, err := a.open(ctx, name, mayMake)
+	switch {
+	case errors.Is(err, errNoStore):
+		return nil, &remedy{err, fmt.Sprintf("no store at %s%s; use --store, or go to where serve runs", clean(name), origin)}
+	case err != nil:
+		return nil, err
+	case made:
+		a.say("made the store %s", clean(name))
+	}
+	return s, nil
+}
+
+// storeName gives the store's name, and for messages where it comes from if not from the command line.
+func (a *app) storeName() (name, origin string) {
+	if a.storeFlag != "" {
+		return a.storeFlag, ""
+	}
+	if name := a.env("HOLDFAST_STORE"); name != "" {
+		return name, " (from HOLDFAST_STORE)"
+	}
+	return defaultStore, ""
+}

@@ -1,0 +1,194 @@
+package cli
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/holdfastq/holdfast"
+)
+
+// parseDuration reads 500ms, 30s, 5m, 24h, 7d, sums of them (1h30m), or a bare number of seconds.
+func parseDuration(s string) (time.Duration, error) {
+	bad := usagef("%q is no duration; write 500ms, 30s, 5m, 24h, 7d or a number of seconds", clean(s))
+	if n, err := strconv.ParseFloat(s, 64); err == nil {
+		s = strconv.FormatFloat(n, 'f', -1, 64) + "s"
+	}
+	var days time.Duration
+	if head, tail, is := strings.Cut(s, "d"); is {
+		n, err := strconv.ParseFloat(head, 64)
+		if err != nil || n < 0 || n > 36_600 {
+			return 0, bad
+		}
+		days = time.Duration(n * 24 * float64(time.Hour))
+		if s = tail; s == "" {
+			return days, nil
+		}
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 || days > math.MaxInt64-d {
+		return 0, bad
+	}
+	return days + d, nil
+}
+
+// duration is a flag with a duration.
+type duration time.Duration
+
+func (d *duration) Type() string { return "duration" }
+
+func (d *duration) String() string {
+	if *d == 0 {
+		return "" // help then says nothing of a default
+	}
+	return shortDuration(time.Duration(*d))
+}
+
+func (d *duration) Set(s string) error {
+	parsed, err := parseDuration(s)
+	*d = duration(parsed)
+	return err
+}
+
+// keep is a flag with a duration or the word forever.
+type keep time.Duration
+
+func (k *keep) Type() string { return "duration" }
+
+func (k *keep) String() string {
+	if time.Duration(*k) == holdfast.Forever {
+		return "forever"
+	}
+	return shortDuration(time.Duration(*k))
+}
+
+func (k *keep) Set(s string) error {
+	if s == "forever" {
+		*k = keep(holdfast.Forever)
+		return nil
+	}
+	parsed, err := parseDuration(s)
+	*k = keep(parsed)
+	return err
+}
+
+// shortDuration writes a duration as a person types it: 7d, 1h30m, 30s.
+func shortDuration(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d >= day && d%day == 0 {
+		return fmt.Sprintf("%dd", d/day)
+	}
+	s := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(s, zero) {
+			s = strings.TrimSuffix(s, zero[1:])
+		}
+	}
+	return s
+}
+
+// span says how long something lasts, for people, with two or three figures.
+func span(d time.Duration) string {
+	const day = 24 * time.Hour
+	two := func(big, small time.Duration, bigUnit, smallUnit string) string {
+		d := d.Round(small)
+		if rest := d % big / small; rest > 0 {
+			return fmt.Sprintf("%d %s %d %s", d/big, bigUnit, rest, smallUnit)
+		}
+		return fmt.Sprintf("%d %s", d/big, bigUnit)
+	}
+	switch {
+	case d < 0:
+		return "0 s"
+	case d < 10*time.Millisecond:
+		return trimZeros(float64(d)/float64(time.Millisecond), 1) + " ms"
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d < 10*time.Second:
+		return trimZeros(d.Seconds(), 2) + " s"
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < time.Hour:
+		return two(time.Minute, time.Second, "min", "s")
+	case d < 2*day:
+		return two(time.Hour, time.Minute, "h", "min")
+	default:
+		return two(day, time.Hour, "d", "h")
+	}
+}
+
+func trimZeros(f float64, digits int) string {
+	s := strconv.FormatFloat(f, 'f', digits, 64)
+	if strings.Contains(s, ".") {
+		s = strings.TrimSuffix(strings.TrimRight(s, "0"), ".")
+	}
+	return s
+}
+
+// age says in one figure how long ago something was.
+func age(t, now time.Time) string {
+	if t.IsZero() {
+		return "–"
+	}
+	if d := now.Sub(t); d >= 0 {
+		return figure(d) + " ago"
+	}
+	return "in " + figure(t.Sub(now))
+}
+
+func figure(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h", int(d.Hours()))
+	default:
+		return fmt.Sprintf("%d d", int(d.Hours()/24))
+	}
+}
+
+// moment says when something is: the time of day today, else with the date.
+func moment(t, now time.Time) string {
+	if t.IsZero() {
+		return "–"
+	}
+	t, now = t.Local(), now.Local()
+	if t.Year() == now.Year() && t.YearDay() == now.YearDay() {
+		return t.Format("15:04:05")
+	}
+	return t.Format("2006-01-02 15:04:05")
+}
+
+// parseTime reads RFC 3339, or a date and a time of day of this machine.
+func parseTime(s string) (time.Time, error) {
+	if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
+		return t, nil
+	}
+	for _, layout := range []string{"2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02"} {
+		if t, err := time.ParseInLocation(layout, s, time.Local); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, usagef("%q is no time; write 2026-01-31 18:00 or 2026-01-31T18:00:00Z", clean(s))
+}
+
+// instant is a flag with a time.
+type instant struct{ time.Time }
+
+func (i *instant) Type() string { return "time" }
+
+func (i *instant) String() string {
+	if i.IsZero() {
+		return ""
+	}
+	return i.Format(time.RFC3339)
+}
+
+func (i *instant) Set(s string) (err error) {
+	i.Time, err = parseTime(s)
+	return err
+}
