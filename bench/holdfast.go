@@ -10,6 +10,7 @@ import (
 
 	"github.com/holdfastq/holdfast"
 	"github.com/holdfastq/holdfast/memory"
+	"github.com/holdfastq/holdfast/sqlite"
 )
 
 // holdfastQueue is Holdfast as its users call it.
@@ -30,6 +31,22 @@ var (
 	holdfastOne = holdfastData{strings.Repeat("x", dataBytes-len(`{"text":""}`))}
 	holdfastLog = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 )
+
+func openHoldfast(ctx context.Context, path string) (queue, error) {
+	s, err := sqlite.Open(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	return newHoldfast(s), nil
+}
+
+func openHoldfastStore(ctx context.Context, path string) (queue, error) {
+	s, err := sqlite.Open(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	return newStoreQueue(s), nil
+}
 
 // openMemory is the engine without a disk: what remains when the store costs next to nothing.
 func openMemory(context.Context, string) (queue, error) { return newHoldfast(memory.New()), nil }

@@ -27,11 +27,13 @@ var systems = []system{
 	{"plainest", "sqlite", openPlainest},
 	{"plainest_same_rows", "sqlite", openSameRows},
 	{"river", "sqlite", openRiver},
+	{"holdfast", "sqlite", openHoldfast},
+	{"holdfast_store", "sqlite", openHoldfastStore},
 	{"holdfast_memory", "memory", openMemory},
 }
 
 // extras is how many systems at the end are not peers but help to tell where time goes.
-const extras = 1
+const extras = 2
 
 func main() {
 	if err := run(os.Args[1:], os.Stdout, os.Stderr); err != nil {
