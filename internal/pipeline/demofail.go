@@ -14,12 +14,10 @@ import (
 // The files that fail on purpose say so in their first line, so that what becomes of one depends on the file alone, also
 // when another demo takes its job.
 const (
-	refused  = "this file is refused at once, until a person retries its job"
-	stubborn = "this file fails at each attempt, until a person retries its job"
-	shaky    = "this file fails at the first attempt"
+	refused  = "refused on purpose, until its job is retried"
+	stubborn = "fails on purpose, until its job is retried"
+	shaky    = "fails on purpose, the first time"
 )
-
-var errOnPurpose = errors.New("on purpose")
 
 // content makes what is in a file of the demo: one in FailOneIn is meant to fail, the first soon after the start.
 func (d *demo) content(name string, w io.Writer) error {
@@ -44,9 +42,9 @@ func (d *demo) process(ctx context.Context, job holdfast.Info, name string, in i
 	switch {
 	case reopened:
 	case first == refused:
-		return holdfast.Permanent(fmt.Errorf("%s: %w", first, errOnPurpose))
+		return holdfast.Permanent(errors.New(first))
 	case first == stubborn, first == shaky && job.Attempt == 1:
-		return fmt.Errorf("%s: %w", first, errOnPurpose)
+		return errors.New(first)
 	}
 	return Upper(ctx, job, name, r, out)
 }
