@@ -104,12 +104,20 @@ func (a *app) amend(ctx context.Context, m *amend, args []string) error {
 	return a.amended(m, f, changed, skipped)
 }
 
+// toldSkipped is the number of jobs whose reason is told to people.
+const toldSkipped = 20
+
 // amended prints what came of an action.
 func (a *app) amended(m *amend, f holdfast.Filter, changed int, skipped []holdfast.Skipped) error {
 	var left []error
-	for _, s := range skipped {
-		a.say("%s left alone: it %s", s.ID, wasNot(s))
+	for n, s := range skipped {
+		if n < toldSkipped {
+			a.say("%s left alone: it %s", s.ID, wasNot(s))
+		}
 		left = append(left, s.Err)
+	}
+	if more := len(skipped) - toldSkipped; more > 0 {
+		a.say("… and %d more; --json names them", more)
 	}
 	var code error // jobs that a filter names and whose state has changed since are no failure
 	if len(f.IDs) > 0 && len(left) > 0 {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/csv"
 	"fmt"
@@ -141,10 +142,8 @@ func (a *app) listJobs(ctx context.Context, s holdfast.Store, f holdfast.Filter,
 			return nil, false, err
 		}
 		if l.lines {
-			for i := range page.Jobs {
-				if err := a.one(viewJob(&page.Jobs[i])); err != nil {
-					return nil, false, err
-				}
+			if err := a.printLines(page.Jobs); err != nil {
+				return nil, false, err
 			}
 		} else {
 			jobs = append(jobs, page.Jobs...)
@@ -157,6 +156,20 @@ func (a *app) listJobs(ctx context.Context, s holdfast.Store, f holdfast.Filter,
 	}
 }
 
+// printLines prints a page of jobs, one object a line, in one write.
+func (a *app) printLines(jobs []holdfast.Info) error {
+	var out bytes.Buffer
+	for i := range jobs {
+		line, err := encode(viewJob(&jobs[i]))
+		if err != nil {
+			return err
+		}
+		out.Write(line)
+	}
+	_, err := a.out.Write(out.Bytes())
+	return err
+}
+
 func jobTable(jobs []holdfast.Info, wide bool, now time.Time) *table {
 	t := &table{head: []string{"job", "queue", "state", ">attempt", ">made", ">took", "error"}}
 	if wide {
@@ -165,6 +178,10 @@ func jobTable(jobs []holdfast.Info, wide bool, now time.Time) *table {
 	for i := range jobs {
 		j := &jobs[i]
 		attempt, waited, took := "–", "–", "–"
+		fault := j.Error
+		if j.State == holdfast.Done {
+			fault = "" // of an earlier attempt: show has it
+		}
 		if j.Attempt > 0 {
 			attempt, waited = strconv.Itoa(j.Attempt), span(j.Waited)
 			if took = span(j.Took); j.State == holdfast.Running {
@@ -173,9 +190,9 @@ func jobTable(jobs []holdfast.Info, wide bool, now time.Time) *table {
 		}
 		if wide {
 			t.add(j.ID.String(), clean(j.Queue), sign(j), attempt, strconv.Itoa(j.Priority), moment(j.MadeAt, now), moment(j.RunAt, now),
-				waited, took, brief(string(j.Data), 40), brief(j.Error, 60))
+				waited, took, brief(string(j.Data), 40), brief(fault, 60))
 		} else {
-			t.add(j.ID.String(), clean(j.Queue), sign(j), attempt, age(j.MadeAt, now), took, brief(j.Error, 50))
+			t.add(j.ID.String(), clean(j.Queue), sign(j), attempt, age(j.MadeAt, now), took, brief(fault, 50))
 		}
 		t.tint(2, hue(j))
 	}

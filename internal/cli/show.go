@@ -105,7 +105,10 @@ func (a *app) sheet(i *holdfast.Info, attempts []holdfast.Attempt, holder string
 		line("progress", "%.0f %% %s", i.Progress*100, clean(i.Note))
 	}
 	line("data", "%s", document(i.Data))
-	if len(i.Result) > 0 {
+	switch {
+	case i.Attached:
+		line("file", "%s", document(i.Result))
+	case len(i.Result) > 0:
 		line("result", "%s", document(i.Result))
 	}
 	for n := range attempts {
