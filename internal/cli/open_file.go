@@ -5,7 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"io/fs"
+	"net/url"
 	"os"
+	"path/filepath"
 
 	"github.com/holdfastq/holdfast"
 	"github.com/holdfastq/holdfast/sqlite"
@@ -13,28 +15,50 @@ import (
 
 // openStore is the opener of the real command.
 func openStore(ctx context.Context, file string, mayMake bool) (holdfast.Store, bool, error) {
-	if !mayMake {
-		s, err := sqlite.OpenExisting(ctx, file)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, false, errNoStore
-		}
-		if err != nil {
-			return nil, false, err // not s: it would be a Store that is not nil
-		}
-		return s, false, nil
+	there := holdsStore(ctx, file)
+	if !there && !mayMake {
+		return nil, false, errNoStore
 	}
-	info, err := os.Stat(file)
-	made := errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0
 	s, err := sqlite.Open(ctx, file)
 	if err != nil {
-		return nil, false, err
+		return nil, false, err // not s: it would be a Store that is not nil
 	}
-	return s, made, nil
+	return s, !there, nil
 }
+
+// holdsStore says whether there is a store in the file, without changing a thing: a database of somebody else's is no
+// place to leave our tables in because of a typing error. What cannot be read counts as a store; opening it says why.
+func holdsStore(ctx context.Context, file string) bool {
+	info, err := os.Stat(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false
+	case err != nil || !info.Mode().IsRegular():
+		return true
+	case info.Size() == 0:
+		return false
+	}
+	path, err := filepath.Abs(file)
+	if err != nil {
+		return true
+	}
+	address := url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: "mode=ro&_pragma=busy_timeout(5000)"}
+	db, err := sql.Open(driver, address.String())
+	if err != nil {
+		return true
+	}
+	defer db.Close()
+	var tables int
+	err = db.QueryRowContext(ctx, `select count(*) from sqlite_schema where type = 'table' and name = 'holdfast_meta'`).Scan(&tables)
+	return err != nil || tables > 0
+}
+
+// driver is the name under which package sqlite's driver is known.
+const driver = "sqlite"
 
 // sqliteVersion is that of the SQLite inside, as it says itself.
 func sqliteVersion(ctx context.Context) (version string, err error) {
-	db, err := sql.Open("sqlite", ":memory:") // the driver that package sqlite brings
+	db, err := sql.Open(driver, ":memory:")
 	if err != nil {
 		return "", err
 	}
