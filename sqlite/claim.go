@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/holdfastq/holdfast"
@@ -126,16 +127,22 @@ func (t *tx) repeated(c holdfast.Claim) ([]*job, error) {
 	}
 	slices.SortFunc(jobs, func(a, b *job) int {
 		return cmp.Or(
-			cmp.Compare(slices.Index(c.Queues, a.Queue), slices.Index(c.Queues, b.Queue)),
-			cmp.Compare(b.Priority, a.Priority), a.RunAt.Compare(b.RunAt), cmp.Compare(a.seq, b.seq))
+			cmp.Compare(slices.Index(c.Queues, a.Queue), slices.Index(c.Queues, b.Queue)), inTurn(a, b))
 	})
 	return jobs, nil
 }
 
-// The claim reads along holdfast_jobs_ready: one range, in its order, as far as jobs are taken.
-const selectReady = `select ` + jobColumns + `, payload, result from holdfast_jobs
-	where queue = ? and state = 1
+// The claim reads along holdfast_jobs_ready: one range, in its order, as far as jobs are taken; and along
+// holdfast_jobs_suspect, of which it takes few: they may be thousands after a series of deaths.
+const (
+	selectReady = `select ` + jobColumns + `, payload, result from holdfast_jobs
+	where queue = ? and state = 1 and deaths < 2
 	order by priority desc, run_at, seq`
+
+	selectSuspects = `select ` + jobColumns + `, payload, result from holdfast_jobs
+	where queue = ? and state = 1 and deaths >= 2
+	order by priority desc, run_at, seq`
+)
 
 const selectPaused = `select paused_at is not null from holdfast_queues where no = ?`
 
@@ -175,7 +182,7 @@ func (t *tx) take(c holdfast.Claim) ([]*job, error) {
 	return chosen.jobs, t.deliver(c, chosen.jobs)
 }
 
-// choose takes from one queue; true: nothing more fits into the claim.
+// choose takes from one queue, in the order of both ranges together; true: nothing more fits into the claim.
 func (t *tx) choose(name string, c holdfast.Claim, chosen *choice) (full bool, err error) {
 	queue, err := t.findQueue(name)
 	if err != nil || queue == 0 {
@@ -183,6 +190,10 @@ func (t *tx) choose(name string, c holdfast.Claim, chosen *choice) (full bool, e
 	}
 	paused := false
 	if err := t.query(selectPaused, func(r row) error { paused = r.int(0) != 0; return nil }, num(queue)); err != nil || paused {
+		return false, err
+	}
+	suspects, err := t.suspects(queue, c, chosen)
+	if err != nil {
 		return false, err
 	}
 	err = t.query(selectReady, func(r row) error {
@@ -194,38 +205,90 @@ func (t *tx) choose(name string, c holdfast.Claim, chosen *choice) (full bool, e
 		if err := j.scan(r, t.clock, t); err != nil {
 			return err
 		}
-		switch {
-		case j.tooLate(t.now):
+		if j.tooLate(t.now) {
 			chosen.late = append(chosen.late, j)
 			return nil
-		case j.Suspect() && chosen.suspects >= c.Suspects:
+		}
+		for len(suspects) > 0 && inTurn(suspects[0], j) < 0 {
+			if full = !chosen.fits(suspects[0], c); full {
+				return errEnough
+			}
+			suspects = suspects[1:]
+		}
+		j.scanData(r)
+		if err := j.fetchLarge(t); err != nil {
+			return err
+		}
+		if full = !chosen.fits(j, c); full {
+			return errEnough
+		}
+		return nil
+	}, num(queue))
+	if err != nil && !errors.Is(err, errEnough) {
+		return false, err
+	}
+	for _, j := range suspects {
+		if full = full || !chosen.fits(j, c); full {
+			break
+		}
+	}
+	return full, nil
+}
+
+// suspects gives those that the claim may take from a queue.
+func (t *tx) suspects(queue int64, c holdfast.Claim, chosen *choice) (found []*job, err error) {
+	left := c.Suspects - chosen.suspects
+	if left <= 0 {
+		return nil, nil
+	}
+	err = t.query(selectSuspects, func(r row) error {
+		j := new(job)
+		if err := j.scan(r, t.clock, t); err != nil {
+			return err
+		}
+		if j.tooLate(t.now) {
+			chosen.late = append(chosen.late, j)
 			return nil
 		}
 		j.scanData(r)
 		if err := j.fetchLarge(t); err != nil {
 			return err
 		}
-		if chosen.bytes += len(j.Data); chosen.bytes > holdfast.MaxBatchBytes && len(chosen.jobs) > 0 {
-			full = true
+		if found = append(found, j); len(found) >= min(left, c.N) {
 			return errEnough
 		}
-		if j.Suspect() {
-			chosen.suspects++
-		}
-		chosen.jobs = append(chosen.jobs, j)
 		return nil
 	}, num(queue))
 	if errors.Is(err, errEnough) {
 		err = nil
 	}
-	return full, err
+	return found, err
 }
 
-const claimJob = `update holdfast_jobs
-	set state = 2, why = 0, due_at = null, fence = ?, attempt = ?, consumer = ?, claim_no = ?, lease_until = ?,
-		unattended = ?, started = ?, started_at = ?, stopped_at = null, waited = ?, took = 0, outcome = 0, filed = 0,
-		cancel_at = null
-	where seq = ?`
+// fits takes a job, unless the claim has enough without it.
+func (chosen *choice) fits(j *job, c holdfast.Claim) bool {
+	if len(chosen.jobs) >= c.N || len(chosen.jobs) > 0 && chosen.bytes+len(j.Data) > holdfast.MaxBatchBytes {
+		return false
+	}
+	chosen.bytes += len(j.Data)
+	if j.Suspect() {
+		chosen.suspects++
+	}
+	chosen.jobs = append(chosen.jobs, j)
+	return true
+}
+
+// inTurn is the order of the jobs of one queue.
+func inTurn(a, b *job) int {
+	return cmp.Or(cmp.Compare(b.Priority, a.Priority), a.RunAt.Compare(b.RunAt), cmp.Compare(a.seq, b.seq))
+}
+
+// All that a claim hands out changes in one statement: it opens the table and its indexes once.
+const claimJobs = `update holdfast_jobs
+	set state = 2, why = 0, due_at = null, fence = fence + 1, attempt = attempt + 1, consumer = ?1, claim_no = ?2,
+		lease_until = ?3, unattended = ?4, started = ?5, started_at = ?6, stopped_at = null,
+		waited = max(?6 - coalesce(due_at, run_at), 0), took = 0, outcome = 0, filed = 0, cancel_at = null
+	where seq in (select value from json_each(?7)) and state = 1`
 
 // deliver hands waiting jobs to a consumer. Here alone fences go up.
 func (t *tx) deliver(c holdfast.Claim, jobs []*job) error {
@@ -241,7 +304,8 @@ func (t *tx) deliver(c holdfast.Claim, jobs []*job) error {
 	}
 	until := t.mono + int64(c.Lease/time.Millisecond)
 	unattended := c.Unattended || c.Consumer.IsZero()
-	for _, j := range jobs {
+	list := make([]byte, 0, 16+12*len(jobs))
+	for i, j := range jobs {
 		if err := t.file(j); err != nil {
 			return err
 		}
@@ -254,15 +318,29 @@ func (t *tx) deliver(c holdfast.Claim, jobs []*job) error {
 		j.CancelRequested, j.outcome, j.filed = time.Time{}, holdfast.OutcomeNone, false
 		t.settle(j, holdfast.Running, holdfast.ReasonNone)
 		j.leaseUntil, j.LeaseUntil = until, t.wallOf(until)
-		_, err := t.exec(claimJob, num(j.Fence), num(j.Attempt), num(consumer), num(c.Number), num(until), flag(unattended),
-			flag(j.started), num(t.now), num(int64(j.Waited/time.Millisecond)), num(j.seq))
-		if err != nil {
-			return err
-		}
 		t.sum(j.queue).started++
+		list = appendJSON(list, i, j.seq)
 	}
-	return nil
+	n, err := t.exec(claimJobs, num(consumer), num(c.Number), num(until), flag(unattended), flag(c.Unattended), num(t.now),
+		text(closeJSON(list)))
+	if err == nil && n != int64(len(jobs)) {
+		err = fmt.Errorf("%w: %d jobs were waiting, %d could be claimed", holdfast.ErrCorrupt, len(jobs), n)
+	}
+	t.handed = append(t.handed, jobs...)
+	return err
 }
+
+// appendJSON and closeJSON make a list of numbers for json_each.
+func appendJSON(list []byte, i int, n int64) []byte {
+	if i == 0 {
+		list = append(list, '[')
+	} else {
+		list = append(list, ',')
+	}
+	return strconv.AppendInt(list, n, 10)
+}
+
+func closeJSON(list []byte) string { return string(append(list, ']')) }
 
 const anyHeld = `select 1 from holdfast_jobs where state = 2 limit 1`
 

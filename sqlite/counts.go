@@ -11,9 +11,12 @@ import (
 const selectCounts = `select no, name, paused_at, paused_by, scheduled, waiting, running, done, failed, cancelled
 	from holdfast_queues order by name`
 
-const selectOldest = `select min(run_at) from holdfast_jobs where queue = ? and state = 1 and priority = ?`
+const selectOldest = `select min(run_at) from
+	(select min(run_at) as run_at from holdfast_jobs where queue = ?1 and state = 1 and deaths < 2 and priority = ?2
+	union all
+	select min(run_at) from holdfast_jobs where queue = ?1 and state = 1 and deaths >= 2 and priority = ?2)`
 
-// Counts implements holdfast.Store: it reads the counters, and one index entry for each priority.
+// Counts implements holdfast.Store: it reads the counters, and two index entries for each priority.
 func (s *Store) Counts(ctx context.Context) ([]holdfast.Counts, error) {
 	list := []holdfast.Counts{}
 	err := s.readers.read(ctx, func(c *conn) error {

@@ -73,8 +73,11 @@ create table holdfast_jobs (
 
 create unique index holdfast_jobs_id on holdfast_jobs (id);
 
--- The claim reads along this index: one range for each queue.
-create index holdfast_jobs_ready on holdfast_jobs (queue, priority desc, run_at, seq) where state = 1;
+-- The claim reads along these indexes: one range of each for each queue. Suspects are apart, because a claim takes few of
+-- them and must not read past the others.
+create index holdfast_jobs_ready on holdfast_jobs (queue, priority desc, run_at, seq) where state = 1 and deaths < 2;
+
+create index holdfast_jobs_suspect on holdfast_jobs (queue, priority desc, run_at, seq) where state = 1 and deaths >= 2;
 
 -- What is due next, and the timer for it.
 create index holdfast_jobs_due on holdfast_jobs (queue, run_at) where state = 0;
