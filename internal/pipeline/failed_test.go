@@ -202,12 +202,12 @@ func TestRenamesToAndFroNeverLoseTheFile(t *testing.T) {
 	for i := range 4 {
 		folder := h.open(h.dir) // as another process would
 		all.Go(func() {
-			for n := range 500 {
+			for n := range 300 {
 				rename := folder.setAside
 				if (n+i)%2 == 0 {
 					rename = folder.restore
 				}
-				if err := rename(t.Context(), record); err != nil {
+				if err := rename(t.Context(), record); err != nil && !errors.Is(err, errBusy) {
 					t.Error(err)
 				}
 			}
