@@ -15,7 +15,6 @@ import (
 type person struct {
 	t     *testing.T
 	store holdfast.Store
-	user  string
 	env   map[string]string
 	in    string
 	tty   bool // a person at a terminal
