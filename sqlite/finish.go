@@ -44,6 +44,9 @@ func (t *tx) finishAll(outcomes []holdfast.Outcome) (answers []holdfast.Finished
 }
 
 func (t *tx) finish(o *holdfast.Outcome) (holdfast.Finished, error) {
+	if finished, ok, err := t.doneFast(o); ok || err != nil {
+		return finished, err
+	}
 	j, err := t.find(o.Lease.Job)
 	if err != nil {
 		return holdfast.Finished{}, err

@@ -39,6 +39,7 @@ type Store struct {
 	vigil   *vigil
 	known   *known
 	lately  lately
+	hands   hands
 	offset  atomic.Int64 // of the wall clock from the monotonic one, in milliseconds
 
 	closing sync.Once

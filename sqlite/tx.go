@@ -21,6 +21,7 @@ type tx struct {
 	consumers map[holdfast.ID]int64
 	ids       map[int64]holdfast.ID
 
+	handed  []*job         // what was claimed
 	ready   map[int64]bool // queues in which something became claimable
 	asked   bool           // somebody asked something of a consumer
 	nextDue int64          // the earliest RunAt that was scheduled; 0: none

@@ -303,6 +303,7 @@ func (w *writer) commit(t *tx) error {
 		return fmt.Errorf("%w: commit: %w", holdfast.ErrUnknown, translate(w.store.path, err))
 	}
 	w.store.known.learn(t)
+	w.store.hands.keep(t.handed)
 	if len(t.ready) > 0 || t.asked {
 		w.store.bell.ring(len(t.ready) > 0, t.asked) // a lost hint costs a poll, not a job
 	}
