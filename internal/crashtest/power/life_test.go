@@ -45,7 +45,7 @@ type life struct {
 	waiting  []holdfast.ID // put lately; may have been taken since
 	ended    []holdfast.ID // done or failed for good
 	marks    int
-	errors   int // in a row
+	errors   int // in a row: after three of them nothing works any more
 }
 
 // queues of a life.
@@ -59,19 +59,19 @@ func live(a args) error {
 	if l.tale, err = openTale(a.tale()); err != nil {
 		return err
 	}
-	if err := l.open(); err != nil {
-		return l.failed(err)
-	}
-	for i := 0; i < a.Operations && l.store != nil; i++ {
-		err := l.step()
-		if l.errors++; err == nil {
+	err = l.open()
+	for i := 0; i < a.Operations && err == nil && l.errors < 3; i++ {
+		if err := l.step(); err == nil {
 			l.errors = 0
-		} else if !a.Faults {
+		} else if l.errors++; !a.Faults {
 			return err
 		}
-		if l.errors >= 3 && !a.Settle {
-			break // nothing works any more, and nothing will
+		if l.store == nil {
+			break
 		}
+	}
+	if err != nil && !a.Faults {
+		return err
 	}
 	if a.Settle {
 		if err := l.settle(); err != nil {
@@ -82,15 +82,10 @@ func live(a args) error {
 		return nil
 	}
 	l.tale.say(said{Word: "end"})
-	return l.failed(l.store.Close())
-}
-
-// failed is the child's own error: with faults about, errors of the store are to be expected.
-func (l *life) failed(err error) error {
-	if l.Faults {
-		return nil
+	if err := l.store.Close(); err != nil && !a.Faults {
+		return err
 	}
-	return err
+	return nil
 }
 
 func (l *life) open() (err error) {
@@ -290,12 +285,12 @@ func (l *life) finish(n int) error {
 			leases[i].Jobs[k].Key = o.New[k].UniqueKey != ""
 		}
 	}
+	l.held = slices.Delete(l.held, 0, n) // whatever comes of it: another outcome for them would be another story
 	return l.call(said{Call: "finish", Leases: leases}, func(answer *said) error {
 		got, err := l.store.Finish(l.ctx, outcomes)
 		if err != nil {
 			return err
 		}
-		l.held = slices.Delete(l.held, 0, n)
 		for i, f := range got {
 			answer.Leases = append(answer.Leases, saidLease{ID: leases[i].ID, Fence: leases[i].Fence, Refused: f.Err != nil})
 			if f.Err == nil && f.State.Ended() {

@@ -142,8 +142,12 @@ func cutHistory(t *testing.T, i int, role string, want int) *report {
 	} else {
 		a.Dir = t.TempDir()
 		err := os.Mkdir(filepath.Join(a.Dir, "db"), 0o700)
+		inject := ""
+		if role == "life" {
+			inject = faultOf(i, &a)
+		}
 		if err == nil {
-			file, err = record(t, role, a, faultOf(i))
+			file, err = record(t, role, a, inject)
 		}
 		if err != nil {
 			t.Errorf("history %d: %v", i, err)
@@ -171,8 +175,15 @@ func cutHistory(t *testing.T, i int, role string, want int) *report {
 	return &c.report
 }
 
-// faultOf gives the fault of strace's that a history lives with: none.
-func faultOf(int) string { return "" }
+// faultOf gives the fault that a history lives with, in strace's words. One of four has a sync that fails: the kernel
+// may then have dropped what it could not write and call it clean, so that no later sync brings it to disk.
+func faultOf(i int, a *args) string {
+	if i%4 != 3 {
+		return ""
+	}
+	a.Faults, a.Settle = true, true
+	return fmt.Sprintf("fsync,fdatasync:error=EIO:when=%d", 4+i%32)
+}
 
 // keep keeps a record for later.
 func keep(t *testing.T, file string, a args, found []finding) {

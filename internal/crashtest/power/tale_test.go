@@ -130,7 +130,8 @@ type ledger struct {
 	fruits  map[delivery][]saidJob
 	kinds   map[delivery][]holdfast.OutcomeKind // that somebody tried to report
 	claims  int                                 // tried
-	refused map[string]bool                     // puts refused for sure
+	unsure  map[string]bool                     // a put of it had an unknown outcome
+	refused map[string]bool                     // each put of it was refused for sure
 	ending  map[string]bool                     // something was tried that may end the job
 	deleted map[string]bool                     // somebody tried
 	retried map[string]bool
@@ -158,7 +159,7 @@ type fact struct {
 func newLedger() *ledger {
 	return &ledger{
 		tries: map[int64]said{}, jobs: map[string]saidJob{}, parents: map[string]string{}, fruits: map[delivery][]saidJob{},
-		kinds: map[delivery][]holdfast.OutcomeKind{}, refused: map[string]bool{}, ending: map[string]bool{},
+		kinds: map[delivery][]holdfast.OutcomeKind{}, unsure: map[string]bool{}, refused: map[string]bool{}, ending: map[string]bool{},
 		deleted: map[string]bool{}, retried: map[string]bool{}, cancels: map[string]bool{},
 	}
 }
@@ -174,8 +175,9 @@ func (l *ledger) hear(s said) []fact {
 		l.answered(l.tries[s.N], s)
 	case "err":
 		for _, j := range l.tries[s.N].Jobs {
-			if s.Call == "put" && !s.Unknown {
-				l.refused[j.ID] = true
+			if s.Call == "put" {
+				l.unsure[j.ID] = l.unsure[j.ID] || s.Unknown
+				l.refused[j.ID] = !l.unsure[j.ID] // an earlier try may have put it
 			}
 		}
 	}
