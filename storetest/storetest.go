@@ -71,8 +71,12 @@ func Run(t *testing.T, open func(t *testing.T) Harness) {
 	}
 }
 
-// patience is how long a case waits for what must happen at once; only a failure waits so long.
-const patience = 3 * holdfast.Poll
+// patience is how long a case waits for what must happen at once, and caseTime how long it may take in all; only a
+// failure waits so long.
+const (
+	patience = 3 * holdfast.Poll
+	caseTime = 3 * time.Minute
+)
 
 // fixture is what a case works with: a store, and the calls that fail the test where the store gives an error.
 type fixture struct {
@@ -89,7 +93,9 @@ func newFixture(t *testing.T, open func(t *testing.T) Harness) *fixture {
 	if h.Store == nil || h.Shift == nil {
 		t.Fatal("the harness needs Store and Shift")
 	}
-	return &fixture{T: t, Harness: h, ctx: t.Context(), open: open, consumer: holdfast.NewID()}
+	ctx, cancel := context.WithTimeout(t.Context(), caseTime)
+	t.Cleanup(cancel)
+	return &fixture{T: t, Harness: h, ctx: ctx, open: open, consumer: holdfast.NewID()}
 }
 
 const (

@@ -188,7 +188,9 @@ func waitClosed(f *fixture) {
 func waitCallsAfterClose(f *fixture) {
 	f.must("close", f.Store.Close())
 	f.must("close again", f.Store.Close())
-	for what, err := range f.everyCall(f.ctx) {
+	ctx, cancel := context.WithTimeout(f.ctx, patience)
+	defer cancel()
+	for what, err := range f.everyCall(ctx) {
 		f.is(what, err, holdfast.ErrClosed)
 	}
 }
