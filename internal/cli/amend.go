@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/holdfastq/holdfast"
+	"github.com/holdfastq/holdfast/internal/pipeline"
 )
 
 // amend is what one of the four actions was asked for.
@@ -94,7 +96,15 @@ func (a *app) amend(ctx context.Context, m *amend, args []string) error {
 			return err
 		}
 	}
+	gone, err := a.files(ctx, s, m.action, &f)
+	if err != nil {
+		return err
+	}
+	if len(gone) > 0 && len(f.IDs) == 0 {
+		return a.amended(m, holdfast.Filter{IDs: []holdfast.ID{gone[0].ID}}, 0, gone)
+	}
 	changed, skipped, err := a.operator(s).Amend(ctx, m.action, f)
+	skipped = append(gone, skipped...)
 	if err != nil {
 		if changed > 0 {
 			a.say("%d changed before this; the same command goes on", changed)
@@ -102,6 +112,40 @@ func (a *app) amend(ctx context.Context, m *amend, args []string) error {
 		return err
 	}
 	return a.amended(m, f, changed, skipped)
+}
+
+// files looks at the files of ours that belong to failed jobs. A retry of a job whose file is gone is refused, with the
+// reason, if the job is named by id; by a filter the consumer finds out. A delete leaves the file, and says so.
+func (a *app) files(ctx context.Context, s holdfast.Store, action holdfast.Action, f *holdfast.Filter) (gone []holdfast.Skipped, err error) {
+	switch action {
+	case holdfast.ActionRetry:
+		machine, _ := os.Hostname()
+		f.IDs = slices.DeleteFunc(f.IDs, func(id holdfast.ID) bool {
+			info, _, showErr := s.Show(ctx, id)
+			if showErr != nil || !info.Attached || info.State != holdfast.Failed {
+				return false // Amend says what is wrong with it
+			}
+			refusal := pipeline.CheckRetry(&info, machine)
+			if refusal != nil {
+				reason := strings.TrimPrefix(refusal.Error(), fmt.Sprintf("%v: job %v ", holdfast.ErrConflict, id))
+				gone = append(gone, holdfast.Skipped{ID: id, Reason: reason, Err: holdfast.ErrConflict})
+			}
+			return refusal != nil
+		})
+	case holdfast.ActionDelete:
+		with := *f
+		with.Attached = true
+		page, listErr := s.List(ctx, holdfast.List{Filter: with, Limit: 1, Data: true})
+		if listErr != nil {
+			return nil, listErr
+		}
+		for i := range page.Jobs {
+			if r, ok := pipeline.AttachmentOf(&page.Jobs[i]); ok {
+				a.say("files of deleted jobs stay where they are, such as %s; remove them yourself", clean(r.Name()))
+			}
+		}
+	}
+	return gone, nil
 }
 
 // toldSkipped is the number of jobs whose reason is told to people.

@@ -143,7 +143,7 @@ func CheckRetry(job *holdfast.Info, machine string) error {
 	}
 	f, err := OpenFolder(r.Folder, machine)
 	if err != nil {
-		return fmt.Errorf("%w: the file of job %v cannot be reached: %w", holdfast.ErrConflict, job.ID, err)
+		return fmt.Errorf("%w: job %v cannot be tried again: its file cannot be reached: %w", holdfast.ErrConflict, job.ID, err)
 	}
 	defer f.Close()
 	if err := f.checkRestore(r); err != nil {
