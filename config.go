@@ -44,6 +44,10 @@ type Config struct {
 	// Pace gives a pause of the slot after each job. Default: none.
 	Pace func() time.Duration
 
+	// Poll is how often an idle consumer looks although nobody woke it: the longest that a lost wake-up may delay a job.
+	// Default and most: 10 s.
+	Poll time.Duration
+
 	// Keep says how long ended jobs are kept, by state: default done and cancelled 7 days, failed 30 days, and at most
 	// 1,000,000 jobs of a queue. No: gone at the cleaner's first look after 10 minutes. Forever: kept.
 	Keep Retention
@@ -98,6 +102,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.MaxCrashes = orDefault(c.MaxCrashes, DefaultMaxCrashes)
 	c.SweepEvery = min(orDefault(c.SweepEvery, DefaultSweepEvery), c.Lease/6)
 	c.PurgeEvery = orDefault(c.PurgeEvery, DefaultPurgeEvery)
+	c.Poll = orDefault(c.Poll, Poll)
 	switch {
 	case c.Concurrency < 1 || c.Concurrency > 10_000:
 		return bad("Concurrency", c.Concurrency, "1 to 10,000")
@@ -109,6 +114,8 @@ func (c Config) withDefaults() (Config, error) {
 		return bad("MaxCrashes", c.MaxCrashes, "No, or 1 and more")
 	case c.SweepEvery <= 0:
 		return bad("SweepEvery", c.SweepEvery, "positive durations")
+	case c.Poll < time.Millisecond || c.Poll > Poll:
+		return bad("Poll", c.Poll, "1 ms to 10 s")
 	case c.PurgeEvery <= 0:
 		return bad("PurgeEvery", c.PurgeEvery, "positive durations")
 	}

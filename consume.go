@@ -164,7 +164,7 @@ func (e *engine) dispatch(ctx context.Context) error {
 // wait waits for jobs; it ends early, without error, when a slot gets free that could take from other queues too, or
 // when the suspect in hand has ended and another could be taken: no store announces either.
 func (e *engine) wait(ctx context.Context, queues []string, suspects int, since Tick) error {
-	waiting, cancel := context.WithCancel(ctx)
+	waiting, cancel := context.WithTimeout(ctx, e.config.Poll)
 	defer cancel()
 	e.mu.Lock()
 	if len(queues) < len(e.queues) {

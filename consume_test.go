@@ -1,6 +1,7 @@
 package holdfast_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -523,6 +524,41 @@ func TestQuickJobsAreClaimedAheadAndAllDone(t *testing.T) {
 	}
 }
 
+// deaf is a store that never wakes anybody.
+type deaf struct{ holdfast.Store }
+
+func (d deaf) Wait(ctx context.Context, w holdfast.Wait) (holdfast.Tick, error) {
+	<-ctx.Done()
+	return holdfast.Tick{}, ctx.Err()
+}
+
+func TestLostWakeUpCostsOnePoll(t *testing.T) {
+	for _, poll := range []time.Duration{0, time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			store := memory.New()
+			q := holdfast.NewQueue[int](deaf{store}, "q")
+			c := quiet()
+			c.Poll = poll
+			ctx, end := context.WithCancel(t.Context())
+			ended := make(chan error)
+			taken := make(chan time.Time, 1)
+			go func() {
+				ended <- holdfast.Consume(ctx, c, q.Handle(func(context.Context, *holdfast.Job[int]) error { taken <- time.Now(); return nil }))
+			}()
+			synctest.Wait()
+			begin := time.Now()
+			put(t, q, 1)
+			if waited, most := (<-taken).Sub(begin), max(poll, 0); waited > cmp.Or(most, holdfast.Poll) {
+				t.Errorf("poll %v: taken after %v", poll, waited)
+			}
+			end()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func TestConsumeRefusesBadConfig(t *testing.T) {
 	store := memory.New()
 	q := holdfast.NewQueue[int](store, "q")
@@ -538,6 +574,7 @@ func TestConsumeRefusesBadConfig(t *testing.T) {
 		{"bad queue name", holdfast.Config{}, []holdfast.Handler{holdfast.NewQueue[int](store, "a b").Handle(nil)}},
 		{"concurrency", holdfast.Config{Concurrency: -3}, []holdfast.Handler{h}},
 		{"lease", holdfast.Config{Lease: time.Millisecond}, []holdfast.Handler{h}},
+		{"poll", holdfast.Config{Poll: time.Minute}, []holdfast.Handler{h}},
 		{"attempts", holdfast.Config{MaxAttempts: 1001}, []holdfast.Handler{h}},
 	}
 	for _, c := range cases {
