@@ -19,6 +19,7 @@ var claimPromises = []promise{
 	{"nothing comes early", claimNotEarly},
 	{"what is due is taken without a sweep", claimPromotes},
 	{"an empty queue is no error", claimEmpty},
+	{"a step of nothing does nothing", claimNothing},
 	{"a paused queue gives nothing", claimPaused},
 	{"a claim stops at its bound of bytes", claimBytes},
 	{"the fence goes up by one at every claim and never down", claimFence},
@@ -146,6 +147,25 @@ func claimEmpty(f *fixture) {
 	f.equal("unknown queue", len(f.claim(holdfast.Claim{})), 0)
 	f.done(f.takeNew())
 	f.equal("emptied queue", len(f.claim(holdfast.Claim{})), 0)
+}
+
+func claimNothing(f *fixture) {
+	id := f.putOne(nil)
+	f.equal("insert", len(f.insert()), 0)
+	claimed, err := f.Store.Claim(f.ctx, holdfast.Claim{Consumer: f.consumer, Queues: []string{queue}, Lease: lease})
+	f.must("claim of none", err)
+	f.equal("claim of none", len(claimed.Jobs), 0)
+	claimed, err = f.Store.Claim(f.ctx, holdfast.Claim{Consumer: f.consumer, N: 1, Lease: lease})
+	f.must("claim from nowhere", err)
+	f.equal("claim from nowhere", len(claimed.Jobs), 0)
+	beaten, err := f.Store.Extend(f.ctx, nil)
+	f.must("extend", err)
+	f.equal("extend", len(beaten), 0)
+	finished, err := f.Store.Finish(f.ctx, nil)
+	f.must("finish", err)
+	f.equal("finish", len(finished), 0)
+	f.must("record", f.Store.Record(f.ctx, holdfast.Records{}))
+	f.state(id, holdfast.Waiting, holdfast.ReasonNone)
 }
 
 // takeNew puts a job and takes it.

@@ -29,6 +29,8 @@ var finishPromises = []promise{
 	{"a refused new job leaves all as it was", finishNewRefused},
 	{"a job may hand its unique key to its successor", finishNewOwnKey},
 	{"new jobs come with done alone", finishNewOnlyDone},
+	{"a job may produce 1,000 jobs", finishNewMany},
+	{"1,000 outcomes go in one step", finishMany},
 	{"a stale outcome leaves its neighbours alone", finishBatch},
 	{"of two outcomes of one lease the first counts", finishTwice},
 	{"a cancel request makes failed and released cancelled", finishCancelled},
@@ -199,6 +201,11 @@ func finishStale(f *fixture) {
 			f.sweep(holdfast.Sweep{})
 			f.takeBy(holdfast.NewID())
 		},
+		"a person retried it and another holds it": func(d holdfast.Delivery) {
+			f.fail(d, true)
+			f.act(holdfast.ActionRetry, d.Job)
+			f.takeBy(holdfast.NewID())
+		},
 		"another has failed it": func(holdfast.Delivery) {
 			f.Shift(gap)
 			f.sweep(holdfast.Sweep{})
@@ -323,6 +330,26 @@ func finishNewOnlyDone(f *fixture) {
 		f.act(holdfast.ActionDelete, f.all(holdfast.Filter{})[0].ID)
 		f.equal("jobs", f.total(), int64(0))
 	}
+}
+
+func finishNewMany(f *fixture) {
+	d := f.takeNew()
+	f.finished(holdfast.Outcome{Lease: d.Lease, Kind: holdfast.OutcomeDone, New: jobs(holdfast.MaxProduced, nil)})
+	f.equal("waiting", f.counts(queue).Of(holdfast.Waiting), int64(holdfast.MaxProduced))
+}
+
+func finishMany(f *fixture) {
+	f.put(jobs(1000, nil)...)
+	var outcomes []holdfast.Outcome
+	for _, d := range f.claim(holdfast.Claim{N: 1000}) {
+		outcomes = append(outcomes, holdfast.Outcome{Lease: d.Lease, Kind: holdfast.OutcomeDone})
+	}
+	answers, err := f.Store.Finish(f.ctx, outcomes)
+	f.must("finish", err)
+	for _, a := range answers {
+		f.must("finish", a.Err)
+	}
+	f.equal("done", f.counts(queue).States, [6]int64{holdfast.Done: 1000})
 }
 
 // all lists the jobs that a filter names, newest first, without their data.

@@ -28,6 +28,7 @@ var insertPromises = []promise{
 	{"a unique key is held until the end and free after it", insertKeyHeld},
 	{"a unique key belongs to its queue", insertKeyPerQueue},
 	{"unique keys count within a batch", insertKeysInBatch},
+	{"a job is never its own duplicate", insertKeyOwnDuplicate},
 	{"different keys stay different", insertHostileKeys},
 	{"marks are written in the same step", insertMarks},
 }
@@ -288,6 +289,33 @@ func insertKeysInBatch(f *fixture) {
 	answers = f.insert(with("refuse", holdfast.Refuse, "1"), with("refuse", holdfast.Refuse, "2"))
 	f.is("refused in its own batch", answers[1].Err, holdfast.ErrDuplicate)
 	f.equal("jobs", f.total(), int64(2))
+}
+
+// insertKeyOwnDuplicate leads a job with a unique key through each way back to waiting.
+func insertKeyOwnDuplicate(f *fixture) {
+	key := func(n *holdfast.NewJob) { n.UniqueKey, n.OnDuplicate, n.After = "key", holdfast.Refuse, time.Hour }
+	id := f.putOne(key)
+	back := map[string]func(d holdfast.Delivery){
+		"a failure": func(d holdfast.Delivery) {
+			f.finished(holdfast.Outcome{Lease: d.Lease, Kind: holdfast.OutcomeFailed, Error: "no luck", After: time.Hour})
+		},
+		"a release": func(d holdfast.Delivery) {
+			f.finished(holdfast.Outcome{Lease: d.Lease, Kind: holdfast.OutcomeReleased, After: time.Hour})
+		},
+		"a death":  func(holdfast.Delivery) { f.die(f.consumer) },
+		"a retry":  func(d holdfast.Delivery) { f.fail(d, true); f.act(holdfast.ActionRetry, id) },
+		"a reopen": func(d holdfast.Delivery) { f.done(d); f.act(holdfast.ActionRetry, id) },
+	}
+	for way, send := range back {
+		f.Shift(2 * time.Hour)
+		d := f.take()
+		f.equal("after "+way+": taken", d.Job, id)
+		send(d)
+		a := f.insert(job(key))[0]
+		f.is("after "+way+": another", a.Err, holdfast.ErrDuplicate)
+		f.equal("after "+way+": it holds its key", a.ID, id)
+	}
+	f.equal("jobs", f.total(), int64(1))
 }
 
 func insertHostileKeys(f *fixture) {

@@ -25,6 +25,7 @@ var sweepPromises = []promise{
 	{"the first deaths are not the job's fault", sweepDeaths},
 	{"a suspect whose handler had not started has not crashed", sweepNotStarted},
 	{"at the third crash the job is set aside", sweepCrashes},
+	{"the neighbours of a suspect have not crashed", sweepNeighbours},
 	{"an unattended suspect counts as started", sweepUnattendedSuspect},
 	{"the dead consumer's own bound of crashes counts", sweepOwnMaxCrashes},
 	{"without a bound of crashes nothing is set aside", sweepNoMaxCrashes},
@@ -256,6 +257,20 @@ func sweepCrashes(f *fixture) {
 	f.equal("it has ended", i.EndedAt.IsZero(), false)
 	f.equal("failed", f.counts(queue).Of(holdfast.Failed), int64(1))
 	f.none()
+}
+
+func sweepNeighbours(f *fixture) {
+	id := f.suspect()
+	mates := f.put(jobs(5, nil)...)
+	for _, d := range f.claim(holdfast.Claim{N: 6, Suspects: 1}) {
+		f.start(d)
+	}
+	f.equal("swept", f.die(f.consumer), holdfast.Swept{Returned: 6})
+	f.equal("crashes of the suspect", f.show(id).Crashes, 1)
+	for _, mate := range mates {
+		i := f.show(mate)
+		f.equal("deaths, crashes of a neighbour", []int{i.Deaths, i.Crashes}, []int{1, 0})
+	}
 }
 
 func sweepUnattendedSuspect(f *fixture) {
