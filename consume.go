@@ -194,7 +194,7 @@ func (e *engine) wait(ctx context.Context, queues []string, suspects int, since 
 }
 
 // want says how many jobs to claim now, and of which queues. What is claimed ahead is at most what the measured pace
-// starts within a second.
+// starts within aheadFor.
 func (e *engine) want() (n, suspects int, queues []string) {
 	held := e.keeper.held()
 	e.mu.Lock()

@@ -5,7 +5,11 @@ import (
 	"time"
 )
 
-// maxAhead bounds what one consumer claims ahead of its slots.
+// aheadFor is the time for which one consumer claims ahead of its slots. Longer saves nothing worth having, and whoever
+// dies has that much in hand: the chance that two deaths hit the same job grows with its square.
+const aheadFor = 250 * time.Millisecond
+
+// maxAhead bounds it in number.
 const maxAhead = 2_000
 
 // pace measures how fast a queue's jobs go through this consumer.
@@ -42,15 +46,16 @@ func (p *pace) turn(second int64) {
 	p.second, p.now = second, 0
 }
 
-// ahead is the number of jobs that may be claimed beyond the free slots: what starts within a second, by the mean and by
-// count. Nothing before the first job has ended, nothing for jobs that take a second or longer.
+// ahead is the number of jobs that may be claimed beyond the free slots: what starts within aheadFor, by the mean and by
+// count. Nothing before the first job has ended, nothing for jobs that take longer.
 func (p *pace) ahead(slots int) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.mean == 0 || p.mean >= time.Second {
+	if p.mean == 0 || p.mean >= aheadFor {
 		return 0
 	}
 	p.turn(time.Now().Unix())
-	byMean := int(min(int64(slots)*int64(time.Second/max(p.mean, time.Microsecond)), maxAhead))
-	return min(byMean, max(p.now, p.earlier), maxAhead)
+	byMean := int(min(int64(slots)*int64(aheadFor/max(p.mean, time.Microsecond)), maxAhead))
+	byCount := max(p.now, p.earlier) / int(time.Second/aheadFor)
+	return min(byMean, byCount, maxAhead)
 }
