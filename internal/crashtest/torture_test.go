@@ -24,10 +24,13 @@ import (
 
 var full = flag.Bool("full", false, "torture at full size: minutes instead of seconds")
 
-// sized gives the full size of a test, or the one that is fit for every change.
+// sized gives the full size of a test, or the one that is fit for every change: less with the race detector.
 func sized(small, large int) int {
-	if *full {
+	switch {
+	case *full:
 		return large
+	case raceDetector:
+		return (small + 1) / 2
 	}
 	return small
 }
@@ -208,7 +211,7 @@ func (d *deaths) of(pid int) time.Time {
 // Four producers and four consumers share a file; each consumer is killed again and again, at random moments.
 func TestTortureLosesNothingAndRepeatsOnlyWhatTheDeadHeld(t *testing.T) {
 	const many = 4
-	jobs, kills := sized(8_000, 100_000), sized(10, 50)
+	jobs, kills := sized(20_000, 100_000), sized(10, 50)
 	p := newPlace(t)
 	store := p.open(t)
 	began := time.Now()
