@@ -52,7 +52,7 @@ func exhausted(err error) bool {
 func translate(path string, err error) error {
 	switch primary(err) {
 	case sqlite3.SQLITE_NOTADB:
-		return fmt.Errorf("%w: %s is not a database; name another file, or move this one away", holdfast.ErrUnusable, path)
+		return notADatabase(path)
 	case sqlite3.SQLITE_CORRUPT:
 		return fmt.Errorf("%w: %s: %w; keep a copy of it with its -wal and restore a backup", holdfast.ErrCorrupt, path, err)
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM:
@@ -63,4 +63,8 @@ func translate(path string, err error) error {
 		return fmt.Errorf("%s: the disk is full: %w", path, err)
 	}
 	return err
+}
+
+func notADatabase(path string) error {
+	return fmt.Errorf("%w: %s is not a database; name another file, or move this one away", holdfast.ErrUnusable, path)
 }

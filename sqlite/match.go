@@ -239,7 +239,7 @@ var selectSeqs = [...]string{
 	holdfast.Scheduled: `select seq from holdfast_jobs where queue = ? and state = 0 and seq > ? and seq < ?`,
 	holdfast.Waiting: `select seq from holdfast_jobs where queue = ?1 and state = 1 and deaths < 2 and seq > ?2 and seq < ?3
 		union all select seq from holdfast_jobs where queue = ?1 and state = 1 and deaths >= 2 and seq > ?2 and seq < ?3`,
-	holdfast.Running:   `select seq from holdfast_jobs where +queue = ? and state = 2 and seq > ? and seq < ?`,
+	holdfast.Running:   `select seq from holdfast_jobs indexed by holdfast_jobs_held where queue = ? and state = 2 and +seq > ? and +seq < ?`,
 	holdfast.Done:      `select seq from holdfast_jobs where queue = ? and state = 3 and state >= 3 and seq > ? and seq < ?`,
 	holdfast.Failed:    `select seq from holdfast_jobs where queue = ? and state = 4 and state >= 3 and seq > ? and seq < ?`,
 	holdfast.Cancelled: `select seq from holdfast_jobs where queue = ? and state = 5 and state >= 3 and seq > ? and seq < ?`,

@@ -99,6 +99,13 @@ func (r *readers) renew() {
 	r.drop()
 }
 
+// current is the age of connections that may still be used.
+func (r *readers) current() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.age
+}
+
 func (r *readers) drop() {
 	for _, c := range r.free {
 		delete(r.ages, c)

@@ -71,6 +71,9 @@ func OpenExisting(ctx context.Context, path string) (*Store, error) {
 	return open(ctx, path)
 }
 
+// smallestDatabase is the size of the smallest page.
+const smallestDatabase = 512
+
 func open(ctx context.Context, path string) (_ *Store, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -79,12 +82,18 @@ func open(ctx context.Context, path string) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if info, err := os.Stat(real); err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%w: %s is not a file; name a file", holdfast.ErrUnusable, path)
+	if info, err := os.Stat(real); err == nil {
+		switch {
+		case !info.Mode().IsRegular():
+			return nil, fmt.Errorf("%w: %s is not a file; name a file", holdfast.ErrUnusable, path)
+		case info.Size() > 0 && info.Size() < smallestDatabase: // SQLite would overwrite a single byte
+			return nil, notADatabase(path)
+		}
 	}
 	if err := checkFileSystem(real); err != nil {
 		return nil, err
 	}
+	_, missing := os.Stat(real + "-holdfast")
 	house, err := openHouse(real)
 	if err != nil {
 		return nil, err
@@ -93,6 +102,9 @@ func open(ctx context.Context, path string) (_ *Store, err error) {
 	defer func() {
 		if err != nil {
 			s.release()
+			if errors.Is(missing, fs.ErrNotExist) && errors.Is(err, holdfast.ErrUnusable) {
+				leaveHouse(house) // beside a file that is none of ours nothing is left behind
+			}
 		}
 	}()
 	if s.turn, err = openTurn(filepath.Join(house, turnName)); err != nil {
@@ -115,6 +127,13 @@ func open(ctx context.Context, path string) (_ *Store, err error) {
 		}
 	}
 	return s, nil
+}
+
+// leaveHouse removes a house that we have made and that nobody else lives in.
+func leaveHouse(dir string) {
+	for _, name := range []string{turnName, bellName, consumersName, ""} {
+		os.Remove(filepath.Join(dir, name))
+	}
 }
 
 // afterBoot gives back the jobs of those who ended with the machine.

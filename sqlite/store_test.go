@@ -6,13 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/holdfastq/holdfast"
 	"github.com/holdfastq/holdfast/storetest"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // openTest opens a store in a folder of the test's own.
 func openTest(t *testing.T) *Store {

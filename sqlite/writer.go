@@ -50,11 +50,12 @@ type writer struct {
 	store *Store
 	c     *conn
 
-	mu     sync.Mutex
-	queue  []*call
-	closed bool
-	work   chan struct{} // capacity 1: there is something in queue, or it is closed
-	ended  chan struct{}
+	mu      sync.Mutex
+	queue   []*call
+	closed  bool
+	commits int64         // so far
+	work    chan struct{} // capacity 1: there is something in queue, or it is closed
+	ended   chan struct{}
 
 	broken  bool // a commit has failed: nothing is acknowledged before recover has succeeded
 	emptyAt time.Time
@@ -275,7 +276,7 @@ func (w *writer) alone(t *tx, c *call) error {
 	if _, err := w.c.exec("savepoint one"); err != nil {
 		return err
 	}
-	before := t.swapSums()
+	before, handed := t.swapSums(), len(t.handed)
 	c.err = c.do(t)
 	if c.err == nil {
 		t.mergeSums(before)
@@ -287,6 +288,7 @@ func (w *writer) alone(t *tx, c *call) error {
 	}
 	c.err = translate(w.store.path, c.err)
 	t.sums, t.last = before, nil
+	t.handed = t.handed[:handed]
 	t.forget()
 	if _, err := w.c.exec("rollback to one"); err != nil {
 		return err
@@ -302,6 +304,9 @@ func (w *writer) commit(t *tx) error {
 		w.rollback()
 		return fmt.Errorf("%w: commit: %w", holdfast.ErrUnknown, translate(w.store.path, err))
 	}
+	w.mu.Lock()
+	w.commits++
+	w.mu.Unlock()
 	w.store.known.learn(t)
 	w.store.hands.keep(t.handed)
 	if len(t.ready) > 0 || t.asked {

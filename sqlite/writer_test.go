@@ -1,0 +1,229 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/holdfastq/holdfast"
+)
+
+// gather has calls wait until all are queued, so that they share a transaction.
+func gather(t *testing.T, s *Store, calls ...func(*tx) error) []error {
+	t.Helper()
+	block, blocked := make(chan struct{}), make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		s.writer.do(context.Background(), turnExtend, maxSteps, 0, func(*tx) error { close(blocked); <-block; return nil })
+	})
+	<-blocked
+	errs := make([]error, len(calls))
+	for i, do := range calls {
+		wg.Go(func() { errs[i] = s.writer.do(context.Background(), turnInsert, 1, 0, do) })
+		for queued := 0; queued <= i; {
+			s.writer.mu.Lock()
+			queued = len(s.writer.queue)
+			s.writer.mu.Unlock()
+		}
+	}
+	close(block)
+	wg.Wait()
+	return errs
+}
+
+func (s *Store) commits() (n int64) {
+	s.writer.mu.Lock()
+	defer s.writer.mu.Unlock()
+	return s.writer.commits
+}
+
+func TestCallsThatWaitShareATransaction(t *testing.T) {
+	s := openTest(t)
+	before := s.commits()
+	calls := make([]func(*tx) error, 100)
+	for i := range calls {
+		calls[i] = func(t *tx) error {
+			_, err := t.insert(holdfast.Insert{Jobs: newJobs(1)})
+			return err
+		}
+	}
+	for i, err := range gather(t, s, calls...) {
+		if err != nil {
+			t.Errorf("call %d: %v", i, err)
+		}
+	}
+	if got := s.commits() - before; got != 2 {
+		t.Errorf("got %d commits for 100 calls that waited for one, want 2", got)
+	}
+}
+
+func TestFailedStatementHitsOnlyTheGuilty(t *testing.T) {
+	s := openTest(t)
+	put := func(t *tx) error {
+		_, err := t.insert(holdfast.Insert{Jobs: newJobs(2)})
+		return err
+	}
+	guilty := func(t *tx) error {
+		if _, err := t.insert(holdfast.Insert{Jobs: newJobs(5)}); err != nil {
+			return err
+		}
+		_, err := t.exec("insert into holdfast_queues (name) values (?)", null)
+		return err
+	}
+	errs := gather(t, s, put, guilty, put, guilty, put)
+	for i, err := range errs {
+		if failed := err != nil; failed != (i%2 == 1) {
+			t.Errorf("call %d: got %v", i, err)
+		}
+	}
+	if code := codeOf(errs[1]); code&0xff != sqlite3.SQLITE_CONSTRAINT {
+		t.Errorf("the guilty got code %d, want a constraint's", code)
+	}
+	counts, err := s.Counts(t.Context())
+	if err != nil || len(counts) != 1 || counts[0].Of(holdfast.Waiting) != 6 {
+		t.Errorf("got counts %+v %v, want 6 waiting", counts, err)
+	}
+	page, err := s.List(t.Context(), holdfast.List{})
+	if err != nil || len(page.Jobs) != 6 {
+		t.Errorf("got %d jobs %v, want 6", len(page.Jobs), err)
+	}
+}
+
+// A repeat of an insert in the middle of a batch makes the batch be done again with care, once.
+func TestRepeatInABatchIsAnswered(t *testing.T) {
+	s := openTest(t)
+	jobs := newJobs(3)
+	var answers [3][]holdfast.Inserted
+	calls := make([]func(*tx) error, 3)
+	for i := range calls {
+		calls[i] = func(t *tx) (err error) {
+			answers[i], err = t.insert(holdfast.Insert{Jobs: jobs})
+			return err
+		}
+	}
+	for i, err := range gather(t, s, calls...) {
+		if err != nil || len(answers[i]) != 3 || !answers[i][2].Made || answers[i][2].ID != jobs[2].ID {
+			t.Errorf("call %d: got %+v %v, want made", i, answers[i], err)
+		}
+	}
+	counts, err := s.Counts(t.Context())
+	if err != nil || counts[0].Of(holdfast.Waiting) != 3 {
+		t.Errorf("got counts %+v %v, want 3 waiting", counts, err)
+	}
+}
+
+func TestContextThatEndsInATransactionNeverInterruptsIt(t *testing.T) {
+	s := openTest(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	jobs := newJobs(1)
+	began, end := make(chan struct{}), make(chan struct{})
+	gone := make(chan error, 1)
+	go func() {
+		gone <- s.writer.do(ctx, turnInsert, 1, 0, func(t *tx) error {
+			close(began)
+			<-end
+			_, err := t.insert(holdfast.Insert{Jobs: jobs})
+			return err
+		})
+	}()
+	<-began
+	cancel()
+	if err := <-gone; !errors.Is(err, holdfast.ErrUnknown) || !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want ErrUnknown and the context's error", err)
+	}
+	close(end)
+	answers, err := s.Insert(t.Context(), holdfast.Insert{Jobs: jobs}) // asking again gives the first answer
+	if err != nil || !answers[0].Made {
+		t.Errorf("asking again: got %+v %v", answers, err)
+	}
+	counts, err := s.Counts(t.Context())
+	if err != nil || counts[0].Of(holdfast.Waiting) != 1 {
+		t.Errorf("got counts %+v %v, want one waiting", counts, err)
+	}
+}
+
+// A failed commit may be on disk or not: its callers are told so, and nothing is acknowledged before all connections
+// are new and the WAL is in the database.
+func TestFailedCommitIsUnknown(t *testing.T) {
+	s := openTest(t)
+	before := s.writer.c
+	jobs := newJobs(1)
+	err := s.writer.do(t.Context(), turnInsert, 1, 0, func(t *tx) error {
+		if _, err := t.insert(holdfast.Insert{Jobs: jobs}); err != nil {
+			return err
+		}
+		_, err := t.exec("commit") // so that the writer's own fails, while all is on disk
+		return err
+	})
+	if !errors.Is(err, holdfast.ErrUnknown) {
+		t.Fatalf("got %v, want ErrUnknown", err)
+	}
+	answers, err := s.Insert(t.Context(), holdfast.Insert{Jobs: jobs})
+	if err != nil || !answers[0].Made {
+		t.Fatalf("asking again: got %+v %v, want made", answers, err)
+	}
+	if s.writer.c == before {
+		t.Error("the connection of the failed commit is still in use")
+	}
+	counts, err := s.Counts(t.Context())
+	if err != nil || counts[0].Of(holdfast.Waiting) != 1 {
+		t.Errorf("got counts %+v %v, want one waiting", counts, err)
+	}
+}
+
+// A full disk is an error for those who wrote, and nothing else: the store goes on when there is room again.
+func TestFullDiskIsRefusedAndForgotten(t *testing.T) {
+	s := openTest(t)
+	limit := func(pages string) {
+		t.Helper()
+		err := s.writer.do(t.Context(), turnSweep, 1, 0, func(t *tx) error {
+			return t.query("pragma max_page_count = "+pages, func(row) error { return nil })
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	limit("1")
+	big := newJobs(100)
+	for i := range big {
+		big[i].Data = make([]byte, 10_000)
+	}
+	_, err := s.Insert(t.Context(), holdfast.Insert{Jobs: big})
+	if primary(err) != sqlite3.SQLITE_FULL || errors.Is(err, holdfast.ErrUnknown) {
+		t.Fatalf("got %v, want that the disk is full, and no doubt", err)
+	}
+	limit("1073741823")
+	if _, err := s.Insert(t.Context(), holdfast.Insert{Jobs: big}); err != nil {
+		t.Fatal(err)
+	}
+	counts, err := s.Counts(t.Context())
+	if err != nil || counts[0].Of(holdfast.Waiting) != 100 {
+		t.Errorf("got counts %+v %v, want 100 waiting", counts, err)
+	}
+}
+
+func TestLargeWALIsEmptied(t *testing.T) {
+	s := openTest(t)
+	jobs := newJobs(8)
+	for i := range jobs {
+		jobs[i].Data = make([]byte, holdfast.MaxDataBytes-1)
+	}
+	largest := int64(0)
+	for range 20 {
+		for i := range jobs {
+			jobs[i].ID = holdfast.NewID()
+		}
+		if _, err := s.Insert(t.Context(), holdfast.Insert{Jobs: jobs}); err != nil {
+			t.Fatal(err)
+		}
+		s.writer.do(t.Context(), turnSweep, 1, 0, func(*tx) error { return nil }) // after it the tidying before is over
+		size, _ := stamp(s.path + "-wal")
+		largest = max(largest, size)
+	}
+	if most := int64(maxWAL + 2*maxBytes); largest > most {
+		t.Errorf("the WAL grew to %d bytes, want at most %d", largest, most)
+	}
+}
