@@ -62,6 +62,7 @@ type look struct {
 	clock   clock
 	queues  map[string]queueLook
 	nextDue int64 // of the queues looked at; 0: nothing is scheduled
+	lost    bool  // the bell may have missed something
 }
 
 // queueLook is what can be claimed in a queue.
@@ -77,11 +78,11 @@ func (l *look) finds(w *waiter, tick holdfast.Tick) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if q.fresh || q.suspects && tick[0] != w.since[0] {
+		if q.fresh || q.suspects && (l.lost || tick[0] != w.since[0]) {
 			return true, nil
 		}
 	}
-	if w.consumer.IsZero() || tick[1] == w.since[1] {
+	if w.consumer.IsZero() || !l.lost && tick[1] == w.since[1] {
 		return false, nil
 	}
 	return l.asked(w.consumer)

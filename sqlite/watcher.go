@@ -121,11 +121,13 @@ func (w *watcher) run(v *versioner, events <-chan bellEvent, unwatch func()) {
 	again.Reset(pause) // a commit may be under way whose change of the WAL came before the watch
 	for {
 		w.setTimer(due)
+		lost := false
 		select {
 		case <-w.stop:
 			return
 		case <-w.kicks:
 		case <-poll.C:
+			lost = true
 		case <-due.C:
 		case e := <-events:
 			if e.WAL {
@@ -143,7 +145,7 @@ func (w *watcher) run(v *versioner, events <-chan bellEvent, unwatch func()) {
 				continue
 			}
 		}
-		w.tell()
+		w.tell(lost)
 	}
 }
 
@@ -194,8 +196,9 @@ func (v *versioner) close() {
 	}
 }
 
-// tell looks once and wakes those who have something to find.
-func (w *watcher) tell() {
+// tell looks once and wakes those who have something to find. If news may have been lost (a process was killed between
+// its commit and its ring), what counts as news alone counts always.
+func (w *watcher) tell(lost bool) {
 	w.mu.Lock()
 	waiters := make([]*waiter, 0, len(w.waiters))
 	for one := range w.waiters {
@@ -208,7 +211,7 @@ func (w *watcher) tell() {
 	}
 	var nextDue int64
 	w.store.readers.read(context.Background(), func(c *conn) error { // what fails is looked at again at the next poll
-		l := look{c: c, clock: w.store.clock(), queues: map[string]queueLook{}}
+		l := look{c: c, clock: w.store.clock(), queues: map[string]queueLook{}, lost: lost}
 		defer func() { nextDue = l.nextDue }()
 		tick, err := w.store.tick()
 		if err != nil {
