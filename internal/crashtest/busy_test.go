@@ -252,11 +252,12 @@ func idle(c *Child) error {
 	}
 }
 
-// A thousand consumers that have nothing to do cost nothing worth mentioning.
+// A thousand consumers that have nothing to do cost nothing worth mentioning. A thousand whole Consumes, each with a
+// manager, a cleaner and a record of its own, look around now and then.
 func TestIdleConsumersCostNothing(t *testing.T) {
 	const processes, each = 4, 250
 	lasts := time.Duration(sized(6, 20)) * time.Second
-	for name, engines := range map[string]bool{"waiting": false, "consuming": true} {
+	for name, most := range map[string]float64{"waiting": 1, "consuming": 15} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t)
 			p.open(t)
@@ -266,7 +267,7 @@ func TestIdleConsumersCostNothing(t *testing.T) {
 					place
 					Consumers int
 					Engines   bool
-				}{p, each, engines}))
+				}{p, each, name == "consuming"}))
 			}
 			used := func() (sum time.Duration) {
 				for _, i := range idlers {
@@ -284,10 +285,10 @@ func TestIdleConsumersCostNothing(t *testing.T) {
 			<-time.After(3 * time.Second) // they all settle down
 			before, began := used(), time.Now()
 			<-time.After(lasts)
-			share := float64(used()-before) / float64(time.Since(began))
-			figures(t, "idle", "what", name, "consumers", processes*each, "seconds", lasts.Seconds(), "percent_of_a_core", 100*share)
-			if share >= 0.01 && !raceDetector {
-				t.Errorf("%d idle consumers use %.2f %% of a core, want less than 1", processes*each, 100*share)
+			percent := 100 * float64(used()-before) / float64(time.Since(began))
+			figures(t, "idle", "what", name, "consumers", processes*each, "seconds", lasts.Seconds(), "percent_of_a_core", percent)
+			if percent >= most && !raceDetector {
+				t.Errorf("%d idle consumers use %.2f %% of a core, want less than %v", processes*each, percent, most)
 			}
 			for _, i := range idlers {
 				i.End()
