@@ -72,8 +72,10 @@ func (s *Store) prepare() (c *conn, rebooted bool, err error) {
 	if err := s.migrate(c); err != nil {
 		return c, false, err
 	}
-	rebooted, err = s.enter(c)
-	return c, rebooted, err
+	if rebooted, err = s.enter(c); err != nil {
+		return c, false, err
+	}
+	return c, rebooted, syncFolder(s.path) // enter has opened the -wal
 }
 
 // one reads a single number or text.

@@ -331,6 +331,9 @@ func (w *writer) recover() error {
 	if err == nil && !emptied {
 		err = errors.New("a reader is in the way")
 	}
+	if err == nil {
+		err = syncFolder(w.store.path) // the -wal may be a new one
+	}
 	if err != nil {
 		return fmt.Errorf("checkpoint after a failed commit: %w", err)
 	}

@@ -173,8 +173,8 @@ func (c *cuts) look(point int) error {
 	latest := len(c.moments) - 1
 	if at, known := c.byPages[pages]; known {
 		c.byImage[sum] = &tried{at, c.required}
-		if at != latest {
-			c.blame(name, wrong{unexpected, fmt.Sprintf("the store fell back from commit %d to %d", latest, at)})
+		if at < c.required { // less far back is a commit that failed, was not answered, and was undone
+			c.blame(name, wrong{lost, fmt.Sprintf("the store fell back from commit %d to %d, and commit %d was answered", latest, at, c.required)})
 		}
 		return nil
 	}

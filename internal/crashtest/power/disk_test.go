@@ -74,7 +74,7 @@ func (d *disk) sync(s *step, covers func(*pending) bool) {
 		if covers(p) && !p.lost && p.until < s.since && !s.failed {
 			p.safe = true
 		}
-		if covers(p) && !p.safe && s.failed {
+		if covers(p) && !p.safe && s.failed && !p.folder() {
 			p.lost = true
 		}
 	}

@@ -130,3 +130,34 @@ func faultAt(t *testing.T, f fault, n int) (o ordeal, err error) {
 	o.bad = append(o.bad, survey(t, a)...)
 	return o, nil
 }
+
+// TestFolderThatCannotBeSyncedAcknowledgesNothing: the file would be on disk and its name not. SQLite itself goes on
+// when the sync of the folder fails.
+func TestFolderThatCannotBeSyncedAcknowledgesNothing(t *testing.T) {
+	s, err := newScratch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.remove()
+	a := args{Dir: s.dir, Seed: *seed, Operations: *steps, Faults: true}
+	if err := os.Mkdir(filepath.Join(a.Dir, "db"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	syncs := 0
+	_, err = pass(t, "life", a, func(_ int, k knock) verdict {
+		if k.path != filepath.Join(a.Dir, "db") {
+			return verdict{}
+		}
+		syncs++
+		return verdict{errno: syscall.EIO}
+	})
+	needGate(t, err)
+	if syncs == 0 {
+		t.Error("the folder was never synced")
+	}
+	for _, said := range readTale(t, a.tale()) {
+		if said.Word == "ok" {
+			t.Errorf("%s was acknowledged", said.Call)
+		}
+	}
+}

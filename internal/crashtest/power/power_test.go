@@ -182,7 +182,7 @@ func faultOf(i int, a *args) string {
 		return ""
 	}
 	a.Faults, a.Settle = true, true
-	return fmt.Sprintf("fsync,fdatasync:error=EIO:when=%d", 4+i%32)
+	return fmt.Sprintf("fsync,fdatasync:error=EIO:when=%d", 10+(i-3)%40) // the tenth: of the folder, with the first log
 }
 
 // keep keeps a record for later.
