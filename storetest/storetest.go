@@ -32,6 +32,10 @@ type Harness struct {
 	// Reopen closes the store and opens the same data again, as after a restart. Shift then works on the new store. Nil:
 	// this store keeps nothing, and the cases about it are skipped aloud.
 	Reopen func(t *testing.T) holdfast.Store
+
+	// Begin begins a transaction of a caller on the store's database, in which jobs can be put and done, and gives what
+	// commits it or rolls it back. Nil: this store knows none, and the cases about it are skipped aloud.
+	Begin func(t *testing.T) (tx holdfast.Tx, end func(commit bool))
 }
 
 // promise is one case: a sentence that must be true of every store.
@@ -57,6 +61,7 @@ var groups = []struct {
 	{"wait", waitPromises},
 	{"race", racePromises},
 	{"durable", durablePromises},
+	{"join", joinPromises},
 	{"histories", historyPromises},
 }
 
