@@ -13,14 +13,6 @@ import (
 	"github.com/holdfastq/holdfast"
 )
 
-func newJobs(n int) []holdfast.NewJob {
-	jobs := make([]holdfast.NewJob, n)
-	for i := range jobs {
-		jobs[i] = holdfast.NewJob{ID: holdfast.NewID(), Queue: "bench", Data: make([]byte, 100)}
-	}
-	return jobs
-}
-
 // BenchmarkLives puts, claims and finishes jobs in batches of 1,000; history is kept.
 func BenchmarkLives(b *testing.B) {
 	ctx := context.Background()

@@ -4,7 +4,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"io/fs"
 	"os"
@@ -28,26 +27,6 @@ func role(t *testing.T, what string, args ...string) *exec.Cmd {
 	cmd.Env = append(os.Environ(), roleEnv+"="+what)
 	cmd.Stderr = os.Stderr
 	return cmd
-}
-
-// plainDB opens the file as any program would.
-func plainDB(t *testing.T, path string) *sql.DB {
-	t.Helper()
-	db, err := sql.Open("sqlite", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	return db
-}
-
-func mustExec(t *testing.T, db *sql.DB, statements ...string) {
-	t.Helper()
-	for _, s := range statements {
-		if _, err := db.Exec(s); err != nil {
-			t.Fatalf("%s: %v", s, err)
-		}
-	}
 }
 
 func refuses(t *testing.T, path, saying string) {

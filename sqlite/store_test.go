@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"path/filepath"
 	"testing"
 	"time"
@@ -77,4 +78,33 @@ func TestStore(t *testing.T) {
 			},
 		}
 	})
+}
+
+// plainDB opens the file as any program would.
+func plainDB(t *testing.T, path string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+func mustExec(t *testing.T, db *sql.DB, statements ...string) {
+	t.Helper()
+	for _, s := range statements {
+		if _, err := db.Exec(s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+}
+
+// newJobs makes n new jobs of a hundred bytes.
+func newJobs(n int) []holdfast.NewJob {
+	jobs := make([]holdfast.NewJob, n)
+	for i := range jobs {
+		jobs[i] = holdfast.NewJob{ID: holdfast.NewID(), Queue: "bench", Data: make([]byte, 100)}
+	}
+	return jobs
 }
