@@ -156,7 +156,8 @@ func insertSorted(list []*job, j *job) []*job {
 func removeSorted(list []*job, j *job) []*job {
 	i, _ := slices.BinarySearchFunc(list, j, byRunAt)
 	if i == 0 {
-		return list[1:] // the usual case costs nothing
+		list[0] = nil // else the array would keep the job
+		return list[1:]
 	}
 	return slices.Delete(list, i, i+1)
 }
