@@ -38,50 +38,73 @@ var faults = []fault{
 // is not there afterwards; what was refused for sure must not be there; once the disk works again so does the store, in
 // the same process if that lives on, and in the next one.
 func TestFailingDiskLosesNothing(t *testing.T) {
+	every := or(*stride, 8, 1)
+	if raceDetector && *stride == 0 {
+		every = 40
+	}
 	for _, f := range faults {
-		t.Run(f.name, func(t *testing.T) {
-			began := time.Now()
-			every := int64(or(*stride, 8, 1))
-			if raceDetector && *stride == 0 {
-				every = 40
-			}
-			var next, runs, ended, errs atomic.Int64
-			var slowest atomic.Int64
-			var mu sync.Mutex
-			var gateErr error
-			var wait sync.WaitGroup
-			for range max(*workers, 1) {
-				wait.Go(func() {
-					for ended.Load() == 0 {
-						n := next.Add(every)
-						start := time.Now()
-						o, err := faultAt(t, f, int(n))
-						if err != nil || !o.hit {
-							ended.Store(1)
-						}
-						if o.hit {
-							runs.Add(1)
-							errs.Add(int64(o.errors))
-						}
-						mu.Lock()
-						gateErr = errors.Join(gateErr, err)
-						slowest.Store(max(slowest.Load(), time.Since(start).Milliseconds()))
-						mu.Unlock()
-						for _, w := range o.bad {
-							t.Errorf("%s at call %d (-seed %d -stride 1): %s: %s", f.name, n, *seed, w.sort, w.what)
-						}
-					}
-				})
-			}
-			wait.Wait()
-			needGate(t, gateErr)
-			line, _ := json.Marshal(map[string]any{"seed": *seed, "fault": f.name, "every": every, "runs": runs.Load(), "errors": errs.Load(),
-				"slowest_ms": slowest.Load(), "seconds": time.Since(began).Seconds()})
-			fmt.Println(string(line))
-			if runs.Load() > 0 && errs.Load() == 0 {
-				t.Error("no call of the store ever gave an error: the fault does not reach it")
+		t.Run(f.name, func(t *testing.T) { f.everywhere(t, every, 1<<30, 0) })
+	}
+}
+
+// TestFailingDiskDuringRecoveryLosesNothing kills a life, and lets the disk of the next one fail while it recovers what
+// the first has left.
+func TestFailingDiskDuringRecoveryLosesNothing(t *testing.T) {
+	every := or(*stride, 5, 1)
+	if raceDetector && *stride == 0 {
+		every = 20
+	}
+	for _, f := range faults {
+		for _, kill := range []int{170, 260, 350} {
+			t.Run(fmt.Sprintf("%s, after a death at call %d", f.name, kill), func(t *testing.T) { f.everywhere(t, every, 60, kill) })
+		}
+	}
+}
+
+// everywhere lives a life for each call that the fault can begin at, up to some call.
+func (f fault) everywhere(t *testing.T, every, most, kill int) {
+	began := time.Now()
+	var next, runs, errs, slowest atomic.Int64
+	var ended atomic.Bool
+	var mu sync.Mutex
+	var failed error
+	var wait sync.WaitGroup
+	for range max(*workers, 1) {
+		wait.Go(func() {
+			for !ended.Load() {
+				n := int(next.Add(int64(every)))
+				if n > most {
+					return
+				}
+				start := time.Now()
+				o, err := f.at(t, n, kill)
+				if err != nil || !o.hit {
+					ended.Store(true)
+				}
+				if o.hit {
+					runs.Add(1)
+					errs.Add(int64(o.errors))
+				}
+				mu.Lock()
+				failed = errors.Join(failed, err)
+				slowest.Store(max(slowest.Load(), time.Since(start).Milliseconds()))
+				mu.Unlock()
+				for _, w := range o.bad {
+					t.Errorf("%s at call %d (-seed %d -stride 1): %s: %s", f.name, n, *seed, w.sort, w.what)
+				}
 			}
 		})
+	}
+	wait.Wait()
+	needGate(t, failed)
+	line, err := json.Marshal(map[string]any{"seed": *seed, "fault": f.name, "killed_before": kill, "every": every, "runs": runs.Load(),
+		"errors": errs.Load(), "slowest_ms": slowest.Load(), "seconds": time.Since(began).Seconds()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Println(string(line))
+	if runs.Load() == 0 || kill == 0 && errs.Load() == 0 {
+		t.Errorf("%d lives met the fault, %d calls of the store gave an error: it does not reach the store", runs.Load(), errs.Load())
 	}
 }
 
@@ -92,18 +115,47 @@ type ordeal struct {
 	bad    []wrong
 }
 
-func faultAt(t *testing.T, f fault, n int) (o ordeal, err error) {
+// at lives a life with the fault at its n-th call. If kill is not zero, another was killed at that call before.
+func (f fault) at(t *testing.T, n, kill int) (o ordeal, err error) {
 	s, err := newScratch()
 	if err != nil {
 		return o, err
 	}
 	defer s.remove()
-	a := args{Dir: s.dir, Seed: *seed, Operations: *steps, Faults: true, Settle: f.calls > 0}
+	a := args{Dir: s.dir, Seed: *seed, Operations: *steps}
 	if err := os.Mkdir(filepath.Join(a.Dir, "db"), 0o700); err != nil {
 		return o, err
 	}
+	if kill > 0 {
+		if p, err := pass(t, "life", a, func(i int, _ knock) verdict { return verdict{kill: i == kill} }); err != nil {
+			return o, err
+		} else if !p.killed {
+			return o, fmt.Errorf("the life to be killed has only %d calls: choose another -seed or more -steps", p.knocks)
+		}
+		a.Seed, a.After = a.Seed+1, 1000
+	}
+	a.Faults, a.Settle = true, f.calls > 0
+	p, hit, err := f.strike(t, a, n)
+	if err != nil {
+		return o, err
+	}
+	o.hit = hit
+	if p.err != nil {
+		o.bad = append(o.bad, wrong{unexpected, fmt.Sprintf("the process ended: %v: %s", p.err, p.output)})
+	}
+	for _, said := range readTale(t, a.tale()) {
+		if said.Word == "err" {
+			o.errors++
+		}
+	}
+	o.bad = append(o.bad, survey(t, a)...)
+	return o, nil
+}
+
+// strike lives a life with the fault at its n-th call, and says whether it came so far.
+func (f fault) strike(t *testing.T, a args, n int) (p passage, hit bool, err error) {
 	at := 0
-	p, err := pass(t, "life", a, func(_ int, k knock) verdict {
+	p, err = pass(t, "life", a, func(_ int, k knock) verdict {
 		if !slices.Contains(faulty, k.name) {
 			return verdict{}
 		}
@@ -115,20 +167,7 @@ func faultAt(t *testing.T, f fault, n int) (o ordeal, err error) {
 		}
 		return verdict{errno: f.errno}
 	})
-	if err != nil {
-		return o, err
-	}
-	o.hit = at >= n
-	if p.err != nil {
-		o.bad = append(o.bad, wrong{unexpected, fmt.Sprintf("the process ended: %v: %s", p.err, p.output)})
-	}
-	for _, said := range readTale(t, a.tale()) {
-		if said.Word == "err" {
-			o.errors++
-		}
-	}
-	o.bad = append(o.bad, survey(t, a)...)
-	return o, nil
+	return p, at >= n, err
 }
 
 // TestFolderThatCannotBeSyncedAcknowledgesNothing: the file would be on disk and its name not. SQLite itself goes on

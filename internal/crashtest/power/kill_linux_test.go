@@ -75,7 +75,7 @@ func killAt(t *testing.T, n int) (killed bool, bad []wrong, err error) {
 }
 
 // survey checks what a process has left: the files as they are, then the store that somebody opens there.
-func survey(t *testing.T, a args) []wrong {
+func survey(t testing.TB, a args) []wrong {
 	l := newLedger()
 	if exists(a.tale()) {
 		for _, s := range readTale(t, a.tale()) {

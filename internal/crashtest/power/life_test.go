@@ -21,8 +21,9 @@ type args struct {
 	Dir        string // with the database in it, in a folder of its own, and the tale
 	Seed       uint64
 	Operations int
-	Settle     bool // at the end, go on until a put is answered with success
-	Faults     bool // an error of the store is no failure of the child
+	After      int64 // calls of an earlier life in the same tale
+	Settle     bool  // at the end, go on until a put is answered with success
+	Faults     bool  // an error of the store is no failure of the child
 }
 
 func (a args) path() string { return filepath.Join(a.Dir, "db", dbName) }
@@ -59,6 +60,7 @@ func live(a args) error {
 	if l.tale, err = openTale(a.tale()); err != nil {
 		return err
 	}
+	l.tale.n.Store(a.After)
 	err = l.open()
 	for i := 0; i < a.Operations && err == nil && l.errors < 3; i++ {
 		if err := l.step(); err == nil {
