@@ -157,12 +157,12 @@ func (s *stmt) finalize() {
 
 // run binds, steps to the end and resets.
 func (s *stmt) run(args []value, each func(row) error) error {
-	if err := s.bind(args); err != nil {
-		return err
-	}
 	s.busy = true
-	err := s.steps(each)
-	sqlite3.Xsqlite3_reset(s.c.tls, s.handle)
+	err := s.bind(args)
+	if err == nil {
+		err = s.steps(each)
+		sqlite3.Xsqlite3_reset(s.c.tls, s.handle)
+	}
 	s.busy = false
 	if s.once {
 		s.finalize()

@@ -282,8 +282,6 @@ func (s *search) bySeq(ctx context.Context, seqs, queues []int64, states int64, 
 	return jobs, nil
 }
 
-const selectLastSeq = `select coalesce(max(seq), 0) from holdfast_jobs`
-
 const selectNextSeq = `select coalesce(min(seq), 0) from holdfast_jobs where seq > ?`
 
 const selectPrevSeq = `select coalesce(max(seq), 0) from holdfast_jobs where seq < ?`

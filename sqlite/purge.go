@@ -192,7 +192,7 @@ func (t *tx) shrink(jobs int) error {
 	if free <= freePages {
 		return nil
 	}
-	return t.query(fmt.Sprintf(`pragma incremental_vacuum(%d)`, min(free-freePages, 1024)), func(row) error { return nil })
+	return t.query(`pragma incremental_vacuum(512)`, func(row) error { return nil })
 }
 
 const anyOldFence = `select 1 from holdfast_fences where at < ? limit 1`

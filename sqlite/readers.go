@@ -44,7 +44,7 @@ func (r *readers) read(ctx context.Context, f func(*conn) error) error {
 		return err
 	}
 	defer r.give(c)
-	return snapshot(c, f)
+	return translate(r.path, snapshot(c, f))
 }
 
 func snapshot(c *conn, f func(*conn) error) error {

@@ -158,7 +158,7 @@ func (w *watcher) setTimer(t *time.Timer) {
 		t.Reset(time.Hour)
 		return
 	}
-	t.Reset(max(time.UnixMilli(due).Sub(time.Now()), 0))
+	t.Reset(max(time.Until(time.UnixMilli(due)), 0))
 }
 
 // versioner tells whether commits of others have become visible. It keeps one connection: the number that it compares

@@ -188,7 +188,7 @@ func (w *writer) batch() ([]*call, error) {
 			return w.collect(), translate(w.store.path, err)
 		}
 	}
-	if err := w.begin(); err != nil {
+	if err := w.begin(w.abandoned); err != nil {
 		return w.collect(), translate(w.store.path, err)
 	}
 	calls := w.collect() // only now: whoever gave up meanwhile knows that nothing has happened
@@ -214,14 +214,14 @@ func (w *writer) batch() ([]*call, error) {
 const beginImmediate = `begin immediate`
 
 // begin opens the write transaction. A stranger may have one open, such as a caller's with a Join: waiting for it is
-// all that can be done, and no caller hears of it.
-func (w *writer) begin() error {
+// all that can be done, unless nobody wants it any more, and no caller hears of it.
+func (w *writer) begin(abandoned func() bool) error {
 	for {
 		_, err := w.c.exec(beginImmediate)
 		if err == nil || !busy(err) {
 			return err
 		}
-		if w.abandoned() {
+		if abandoned() {
 			return fmt.Errorf("%w: another program kept the database locked", holdfast.ErrClosed)
 		}
 	}
@@ -234,10 +234,16 @@ func (w *writer) abandoned() bool {
 	return w.closed || len(w.queue) == 0
 }
 
+func (w *writer) closing() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.closed
+}
+
 // again rolls back and begins anew.
 func (w *writer) again() error {
 	w.rollback()
-	return w.begin()
+	return w.begin(w.closing)
 }
 
 func (w *writer) rollback() {
