@@ -122,7 +122,6 @@ func open(ctx context.Context, path string) (_ *Store, err error) {
 	if rebooted {
 		if err := s.afterBoot(ctx); err != nil {
 			s.writer.close()
-			s.writer.c.close()
 			return nil, fmt.Errorf("give back the jobs of before the machine's start: %w", err)
 		}
 	}
@@ -154,7 +153,7 @@ func (s *Store) release() {
 	if s.bell != nil {
 		s.bell.close()
 	}
-	if s.turn != nil {
+	if s.turn != nil && s.writer == nil {
 		s.turn.close()
 	}
 }
@@ -165,15 +164,14 @@ func (s *Store) Close() (err error) {
 	s.closing.Do(func() {
 		s.watcher.close()
 		s.vigil.end()
-		s.writer.close()
+		err = s.writer.close()
 		s.pool.Lock()
 		s.pool.closed = true
 		if s.pool.db != nil {
-			err = s.pool.db.Close()
+			err = errors.Join(err, s.pool.db.Close())
 		}
 		s.pool.Unlock()
 		s.release()
-		err = errors.Join(err, s.writer.c.close())
 		s.vigil.drop()
 	})
 	return err

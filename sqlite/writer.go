@@ -53,6 +53,8 @@ type writer struct {
 	mu      sync.Mutex
 	queue   []*call
 	closed  bool
+	inLine  bool          // it waits for its turn
+	left    bool          // close did not wait for it
 	commits int64         // so far
 	work    chan struct{} // capacity 1: there is something in queue, or it is closed
 	ended   chan struct{}
@@ -101,14 +103,36 @@ func (w *writer) wake() {
 	}
 }
 
-// close answers the calls under way and ends the writer.
-func (w *writer) close() {
+// close answers the calls under way, ends the writer and closes its connection and its turn. A writer that waits in vain for its turn,
+// with no call left, is left to itself: another process may be frozen with it, and nobody has to wait for that one.
+func (w *writer) close() error {
 	w.mu.Lock()
 	w.closed = true
 	w.mu.Unlock()
 	w.wake()
-	<-w.ended
+	ticker := time.NewTicker(leaveAfter / 4)
+	defer ticker.Stop()
+	for inVain := 0; ; {
+		select {
+		case <-w.ended:
+			return errors.Join(w.c.close(), w.store.turn.close())
+		case <-ticker.C:
+		}
+		w.mu.Lock()
+		if inVain++; !w.inLine || len(w.queue) > 0 {
+			inVain = 0
+		}
+		w.left = inVain >= 4
+		left := w.left
+		w.mu.Unlock()
+		if left {
+			return nil
+		}
+	}
 }
+
+// leaveAfter is how long close waits for a writer that waits for nothing but its turn.
+const leaveAfter = time.Second
 
 // run works until close.
 func (w *writer) run() {
@@ -121,6 +145,7 @@ func (w *writer) run() {
 		case !idle:
 			w.turn()
 		case closed:
+			w.leave()
 			return
 		default:
 			<-w.work
@@ -128,9 +153,19 @@ func (w *writer) run() {
 	}
 }
 
+// leave closes what a writer has that close did not wait for.
+func (w *writer) leave() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.left {
+		w.c.close()
+		w.store.turn.close()
+	}
+}
+
 // turn takes the turn among the writers of all processes, does one batch, gives the turn and answers.
 func (w *writer) turn() {
-	if err := w.store.turn.take(); err != nil {
+	if err := w.line(); err != nil {
 		w.answer(w.collect(), err)
 		return
 	}
@@ -138,6 +173,21 @@ func (w *writer) turn() {
 	w.store.turn.give()
 	w.answer(calls, err)
 	w.tidy()
+}
+
+// line waits for the turn.
+func (w *writer) line() error {
+	w.mu.Lock()
+	w.inLine = true
+	w.mu.Unlock()
+	err := w.store.turn.take()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.inLine = false
+	if w.left {
+		return holdfast.ErrClosed
+	}
+	return err
 }
 
 func (w *writer) answer(calls []*call, err error) {
@@ -303,9 +353,19 @@ func (w *writer) alone(t *tx, c *call) error {
 	return err
 }
 
+// maxBusy bounds how often a commit is tried again that found the database locked; each waits for seconds itself.
+const maxBusy = 10
+
 // commit makes the transaction durable, then rings the bell. What a failed commit has left behind nobody knows.
 func (w *writer) commit(t *tx) error {
-	if _, err := w.c.exec("commit"); err != nil {
+	_, err := w.c.exec("commit")
+	for range maxBusy {
+		if err == nil || !busy(err) || w.c.autocommit() {
+			break
+		}
+		_, err = w.c.exec("commit") // the transaction is still open
+	}
+	if err != nil {
 		w.broken = true
 		w.rollback()
 		return fmt.Errorf("%w: commit: %w", holdfast.ErrUnknown, translate(w.store.path, err))

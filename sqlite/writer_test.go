@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -226,4 +227,38 @@ func TestLargeWALIsEmptied(t *testing.T) {
 	if most := int64(maxWAL + 2*maxBytes); largest > most {
 		t.Errorf("the WAL grew to %d bytes, want at most %d", largest, most)
 	}
+}
+
+// Who gives up while another process holds the turn, for example because it is frozen, can also close the store.
+func TestCloseDoesNotWaitForAnothersTurn(t *testing.T) {
+	s := openTest(t)
+	other, err := openTurn(filepath.Join(s.house, turnName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.take(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	gone := make(chan error, 1)
+	go func() {
+		_, err := s.Insert(ctx, holdfast.Insert{Jobs: newJobs(1)})
+		gone <- err
+	}()
+	for inLine := false; !inLine; {
+		s.writer.mu.Lock()
+		inLine = s.writer.inLine
+		s.writer.mu.Unlock()
+	}
+	cancel()
+	if err := <-gone; !errors.Is(err, context.Canceled) || errors.Is(err, holdfast.ErrUnknown) {
+		t.Errorf("insert: got %v, want the context's error alone", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	if err := other.close(); err != nil {
+		t.Error(err)
+	}
+	<-s.writer.ended
 }
