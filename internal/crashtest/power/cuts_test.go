@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 )
 
 // cuts tries power cuts along one recorded life.
@@ -110,6 +111,15 @@ func (c *cuts) run(timeline []step) (err error) {
 		before := c.States
 		if err := c.look(point); err != nil {
 			return err
+		}
+		if c.only != "" {
+			var number int
+			if _, err := fmt.Sscanf(c.only, strconv.Itoa(point)+"/%d", &number); err == nil {
+				if err := c.cut(point, number); err != nil {
+					return err
+				}
+			}
+			continue
 		}
 		if err := c.cut(point, 0); err != nil {
 			return err
@@ -229,10 +239,6 @@ func (c *cuts) cut(point, number int) error {
 		choose = plan(rng, len(c.disk.pending))
 	}
 	c.buffer = c.disk.image(c.buffer, choose, rng)
-	if c.only != "" && c.only != name {
-		c.States++ // so that each state keeps its number
-		return nil
-	}
 	sum := c.buffer.sum()
 	was := c.byImage[sum]
 	fresh := was == nil
@@ -258,7 +264,7 @@ func (c *cuts) cut(point, number int) error {
 	if was.at < c.required {
 		c.blame(name, wrong{lost, fmt.Sprintf("what was left is commit %d, and commit %d was answered: %s", was.at, c.required, c.missing(was.at))})
 	}
-	if fresh && c.opens > 0 && c.States%c.opens == 0 {
+	if fresh && c.opens > 0 && c.Recovered >= (c.Opened+1)*c.opens {
 		c.Opened++
 		c.blame(name, c.open(c.buffer, &c.moments[was.at])...)
 	}

@@ -40,7 +40,7 @@ var faults = []fault{
 func TestFailingDiskLosesNothing(t *testing.T) {
 	every := or(*stride, 8, 1)
 	if raceDetector && *stride == 0 {
-		every = 40
+		every = 80
 	}
 	for _, f := range faults {
 		t.Run(f.name, func(t *testing.T) { f.everywhere(t, every, 1<<30, 0) })
@@ -52,7 +52,7 @@ func TestFailingDiskLosesNothing(t *testing.T) {
 func TestFailingDiskDuringRecoveryLosesNothing(t *testing.T) {
 	every := or(*stride, 5, 1)
 	if raceDetector && *stride == 0 {
-		every = 20
+		every = 30
 	}
 	for _, f := range faults {
 		for _, kill := range []int{170, 260, 350} {

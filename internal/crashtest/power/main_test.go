@@ -15,9 +15,9 @@ var (
 	seed       = flag.Uint64("seed", 1, "what every life and every power cut is drawn from")
 	states     = flag.Int("states", 0, "power cuts to try (20,000)")
 	histories  = flag.Int("histories", 0, "recorded lives to cut (8)")
-	operations = flag.Int("operations", 60, "steps of a recorded life")
+	operations = flag.Int("operations", 0, "steps of a recorded life (60)")
 	steps      = flag.Int("steps", 15, "steps of the life that is killed, or given faults, at each of its system calls")
-	opens      = flag.Int("opens", 0, "states that are also opened as a store and used (1 of 100)")
+	opens      = flag.Int("opens", 100, "every so manieth state is also opened as a store and used")
 	stride     = flag.Int("stride", 0, "give a fault to every so manieth system call (8)")
 	rounds     = flag.Int("rounds", 0, "rounds of a full disk (3)")
 	workers    = flag.Int("workers", runtime.GOMAXPROCS(0), "histories, or children, at a time")
@@ -37,6 +37,14 @@ func or(value, small, big int) int {
 		return max(small/10, 1)
 	}
 	return small
+}
+
+// recorded is the number of steps of a recorded life.
+func recorded() int {
+	if raceDetector && *operations == 0 {
+		return 15
+	}
+	return or(*operations, 60, 60)
 }
 
 const (

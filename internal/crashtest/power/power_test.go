@@ -77,7 +77,7 @@ func TestPlainControlWithFullSyncLosesNothing(t *testing.T) {
 // checks, and they must see the loss.
 func TestStoreWithoutSyncsIsSeenToLose(t *testing.T) {
 	needStrace(t)
-	a := newArgs(t, *seed, *operations)
+	a := newArgs(t, *seed, recorded())
 	file, err := record(t, "life", a, "")
 	if err != nil {
 		t.Fatal(err)
@@ -127,7 +127,7 @@ func each(t *testing.T, n int, do func(t *testing.T, i int) *report) *report {
 
 // cutHistory records a life and cuts it, or cuts one that was kept. A record with something wrong in it is kept.
 func cutHistory(t *testing.T, i int, role string, want int) *report {
-	a := args{Seed: *seed + uint64(i), Operations: *operations}
+	a := args{Seed: *seed + uint64(i), Operations: recorded()}
 	var file string
 	if *history != "" {
 		text, err := os.ReadFile(filepath.Join(*history, "args"))
@@ -161,7 +161,7 @@ func cutHistory(t *testing.T, i int, role string, want int) *report {
 	}
 	c := &cuts{
 		name: role + fmt.Sprint(i), seed: a.Seed, read: readStore, want: want, only: *onlyState,
-		opens: or(*opens, 100, 100), open: useState,
+		opens: *opens, open: useState,
 	}
 	if role != "life" {
 		c.read, c.opens = readPlain, 0

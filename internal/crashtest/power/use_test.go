@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"testing"
 	"time"
 
 	"github.com/holdfastq/holdfast"
@@ -104,4 +105,53 @@ func same(ctx context.Context, store *sqlite.Store, want *rows) error {
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
+}
+
+// survey checks what a process has left: the files as they are, then the store that somebody opens there.
+func survey(t testing.TB, a args) []wrong {
+	l := newLedger()
+	if exists(a.tale()) {
+		for _, s := range readTale(t, a.tale()) {
+			l.hear(s)
+		}
+	}
+	r, bad := l.survey(a.path())
+	if r == nil {
+		return bad
+	}
+	if err := use(a.path(), r); err != nil {
+		return append(bad, wrong{unexpected, "opened as a store: " + err.Error()})
+	}
+	return bad
+}
+
+// survey reads a copy of the files: the store is to find its own -shm as it was left.
+func (l *ledger) survey(path string) (*rows, []wrong) {
+	s, err := newScratch()
+	if err != nil {
+		return nil, []wrong{{unexpected, err.Error()}}
+	}
+	defer s.remove()
+	left := image{}
+	for _, suffix := range []string{"", "-wal", "-journal"} {
+		if content, err := os.ReadFile(path + suffix); err == nil {
+			left[dbName+suffix] = content
+		}
+	}
+	if err := s.lay(left); err != nil {
+		return nil, []wrong{{unexpected, err.Error()}}
+	}
+	v, err := look(s.path())
+	if err != nil {
+		return nil, []wrong{{corrupt, err.Error()}}
+	}
+	defer v.close()
+	if damage := v.damage("integrity_check"); damage != "" {
+		return nil, []wrong{{corrupt, damage}}
+	}
+	r, err := readStore(v)
+	if err != nil {
+		return nil, []wrong{{corrupt, err.Error()}}
+	}
+	return r, l.check(r)
 }
