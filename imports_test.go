@@ -29,11 +29,14 @@ var edges = map[string][]string{
 
 	"internal/cli": {".", "sqlite", "internal/pipeline",
 		"github.com/mattn/go-isatty", "github.com/spf13/cobra", "github.com/spf13/pflag"},
+	"internal/config": {".", "github.com/goccy/go-yaml", "github.com/goccy/go-yaml/ast", "github.com/goccy/go-yaml/lexer",
+		"github.com/goccy/go-yaml/parser", "github.com/goccy/go-yaml/token"},
 	"internal/crashtest":           {"."},
 	"internal/crashtest/histories": {".", "github.com/anishathalye/porcupine"},
 	"internal/crashtest/power":     {}, // tests alone
 	"internal/migrate":             {},
 	"internal/pipeline":            {"."},
+	"internal/supervise":           {},
 	"internal/testrequire":         {},
 }
 
