@@ -74,6 +74,11 @@ func (s *Store) forget(now time.Time) {
 			delete(s.fences, id)
 		}
 	}
+	for k := range s.rollups {
+		if k.minute < now.Add(-holdfast.KeepStats).Unix()/60 {
+			delete(s.rollups, k)
+		}
+	}
 	holds := map[holdfast.ID]bool{}
 	for _, j := range s.running {
 		holds[j.Consumer] = true

@@ -10,8 +10,8 @@ import (
 	"github.com/holdfastq/holdfast"
 )
 
-// How long the record of a consumer that has ended or was not heard of is kept, the fence of a job that a person
-// deleted, and figures.
+// How long the record of a consumer that has ended or was not heard of is kept, and the fence of a job that a person
+// deleted.
 const (
 	keepConsumer = 7 * 24 * time.Hour
 	keepFence    = holdfast.MaxLease
@@ -54,6 +54,9 @@ func worthPurging(c *conn, p holdfast.Purge) (bool, error) {
 	worth := false
 	some := func(row) error { worth = true; return nil }
 	if err := c.query(anyOldFence, some, num(now-keepFence.Milliseconds())); err != nil {
+		return false, err
+	}
+	if err := c.query(anyOldRollup, some, num(oldestMinute(now))); err != nil {
 		return false, err
 	}
 	err = c.query(anyOldConsumer, some, num(now-keepConsumer.Milliseconds()))
@@ -208,9 +211,37 @@ const forgetConsumers = `update holdfast_consumers
 	where seen_at < ? and not exists
 		(select 1 from holdfast_jobs j where j.consumer = holdfast_consumers.no and j.state = 2)`
 
+// oldestMinute is the first whose figures are kept.
+func oldestMinute(now int64) int64 { return (now - holdfast.KeepStats.Milliseconds()) / 60_000 }
+
+const anyOldRollup = `select 1 from holdfast_queues q
+	where exists (select 1 from holdfast_rollups r where r.queue = q.no and r.minute < ?) limit 1`
+
+// A day of a queue at once, so that the step stays small after a long absence too. The first minute of a queue is a seek.
+const deleteOldRollups = `delete from holdfast_rollups
+	where queue = ? and minute < min(?, (select min(minute) + 1440 from holdfast_rollups where queue = ?))`
+
+const selectQueueNos = `select no from holdfast_queues`
+
+func (t *tx) forgetRollups() error {
+	var queues []int64
+	if err := t.query(selectQueueNos, func(r row) error { queues = append(queues, r.int(0)); return nil }); err != nil {
+		return err
+	}
+	for _, queue := range queues {
+		if _, err := t.exec(deleteOldRollups, num(queue), num(oldestMinute(t.now)), num(queue)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // forgetOld drops what was only kept for a while.
 func (t *tx) forgetOld() error {
 	if _, err := t.exec(deleteOldFences, num(t.now-keepFence.Milliseconds())); err != nil {
+		return err
+	}
+	if err := t.forgetRollups(); err != nil {
 		return err
 	}
 	_, err := t.exec(forgetConsumers, num(t.now-keepConsumer.Milliseconds()))

@@ -16,6 +16,7 @@ var purgePromises = []promise{
 	{"jobs with a file are left to who knows it", purgeAttached},
 	{"a purge is bounded and says that there is more", purgeLimit},
 	{"figures outlive their jobs", purgeKeepsFigures},
+	{"figures are kept for a month", purgeOldFigures},
 	{"a purged job is gone whole", purgeWhole},
 }
 
@@ -167,6 +168,16 @@ func purgeKeepsFigures(f *fixture) {
 	f.Shift(holdfast.MinKept + time.Minute)
 	f.equal("purged", f.purge(holdfast.Purge{}), holdfast.Purged{Jobs: 3})
 	f.equal("figures", f.figures(), before)
+}
+
+func purgeOldFigures(f *fixture) {
+	f.endings()
+	f.Shift(holdfast.KeepStats - time.Hour)
+	f.purge(holdfast.Purge{Keep: keep(holdfast.Forever)})
+	f.equal("within the month, jobs that ended", f.figures()[4], int64(3))
+	f.Shift(2 * time.Hour)
+	f.purge(holdfast.Purge{Keep: keep(holdfast.Forever)})
+	f.equal("figures after a month", f.figures(), [6]int64{})
 }
 
 func purgeWhole(f *fixture) {
