@@ -54,11 +54,28 @@ func TestFailingDiskDuringRecoveryLosesNothing(t *testing.T) {
 	if raceDetector && *stride == 0 {
 		every = 30
 	}
+	calls := length(t)
 	for _, f := range faults {
-		for _, kill := range []int{170, 260, 350} {
+		for _, kill := range []int{calls * 4 / 10, calls * 6 / 10, calls * 8 / 10} {
 			t.Run(fmt.Sprintf("%s, after a death at call %d", f.name, kill), func(t *testing.T) { f.everywhere(t, every, 60, kill) })
 		}
 	}
+}
+
+// length is the number of calls of a life without faults; no two lives have quite the same.
+func length(t *testing.T) int {
+	s, err := newScratch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.remove()
+	a := args{Dir: s.dir, Seed: *seed, Operations: scripted()}
+	if err := os.Mkdir(filepath.Join(a.Dir, "db"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p, err := pass(t, "life", a, func(int, knock) verdict { return verdict{} })
+	needGate(t, err)
+	return p.knocks
 }
 
 // everywhere lives a life for each call that the fault can begin at, up to some call.
@@ -122,7 +139,7 @@ func (f fault) at(t *testing.T, n, kill int) (o ordeal, err error) {
 		return o, err
 	}
 	defer s.remove()
-	a := args{Dir: s.dir, Seed: *seed, Operations: *steps}
+	a := args{Dir: s.dir, Seed: *seed, Operations: scripted()}
 	if err := os.Mkdir(filepath.Join(a.Dir, "db"), 0o700); err != nil {
 		return o, err
 	}
@@ -178,7 +195,7 @@ func TestFolderThatCannotBeSyncedAcknowledgesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.remove()
-	a := args{Dir: s.dir, Seed: *seed, Operations: *steps, Faults: true}
+	a := args{Dir: s.dir, Seed: *seed, Operations: scripted(), Faults: true}
 	if err := os.Mkdir(filepath.Join(a.Dir, "db"), 0o700); err != nil {
 		t.Fatal(err)
 	}

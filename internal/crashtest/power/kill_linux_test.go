@@ -49,7 +49,7 @@ func TestKilledAtEverySystemCallLosesNothing(t *testing.T) {
 	}
 	wait.Wait()
 	needGate(t, gateErr)
-	line, _ := json.Marshal(map[string]any{"seed": *seed, "steps": *steps, "kills": kills, "wrong": bad, "seconds": time.Since(began).Seconds()})
+	line, _ := json.Marshal(map[string]any{"seed": *seed, "steps": scripted(), "kills": kills, "wrong": bad, "seconds": time.Since(began).Seconds()})
 	fmt.Println(string(line))
 }
 
@@ -60,7 +60,7 @@ func killAt(t *testing.T, n int) (killed bool, bad []wrong, err error) {
 		return false, nil, err
 	}
 	defer s.remove()
-	a := args{Dir: s.dir, Seed: *seed, Operations: *steps}
+	a := args{Dir: s.dir, Seed: *seed, Operations: scripted()}
 	if err := os.Mkdir(filepath.Join(a.Dir, "db"), 0o700); err != nil {
 		return false, nil, err
 	}

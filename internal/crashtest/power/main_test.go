@@ -16,7 +16,7 @@ var (
 	states     = flag.Int("states", 0, "power cuts to try (20,000)")
 	histories  = flag.Int("histories", 0, "recorded lives to cut (8)")
 	operations = flag.Int("operations", 0, "steps of a recorded life (60)")
-	steps      = flag.Int("steps", 15, "steps of the life that is killed, or given faults, at each of its system calls")
+	steps      = flag.Int("steps", 0, "steps of the life that is killed, or given faults, at each of its system calls (15)")
 	opens      = flag.Int("opens", 100, "every so manieth state is also opened as a store and used")
 	stride     = flag.Int("stride", 0, "give a fault to every so manieth system call (8)")
 	rounds     = flag.Int("rounds", 0, "rounds of a full disk (3)")
@@ -45,6 +45,14 @@ func recorded() int {
 		return 15
 	}
 	return or(*operations, 60, 60)
+}
+
+// scripted is the number of steps of a life that is killed or given faults.
+func scripted() int {
+	if raceDetector && *steps == 0 {
+		return 15
+	}
+	return or(*steps, 15, 60)
 }
 
 const (
