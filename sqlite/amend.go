@@ -84,8 +84,8 @@ func (s *Store) amendJobs(ctx context.Context, a holdfast.Amend) (holdfast.Amend
 				return err
 			}
 		}
-		for _, j := range found {
-			if err := t.amend(j.ID, &f, a.Action, &done); err != nil {
+		for _, id := range named(f.IDs, found, a.After == "" && !more) {
+			if err := t.amend(id, &f, a.Action, &done); err != nil {
 				return err
 			}
 		}
@@ -95,6 +95,22 @@ func (s *Store) amendJobs(ctx context.Context, a holdfast.Amend) (holdfast.Amend
 		return t.act(activityOf(a, what, done))
 	})
 	return done, err
+}
+
+// named gives the jobs that were found, and if all that are named belong to this step, those too that were put since the
+// look: whoever names a job is told what came of it.
+func named(ids []holdfast.ID, found []*job, all bool) []holdfast.ID {
+	list := make([]holdfast.ID, 0, len(found))
+	seen := make(map[holdfast.ID]bool, len(found))
+	for _, j := range found {
+		list, seen[j.ID] = append(list, j.ID), true
+	}
+	for _, id := range ids {
+		if all && !seen[id] {
+			list, seen[id] = append(list, id), true
+		}
+	}
+	return list
 }
 
 // meant gives the states that a filter without any means: those in which the action makes sense.
