@@ -1,0 +1,11 @@
+// Package histories plays many clients against a store at once, writes down what each of them was told, and asks
+// afterwards whether there is any order of the calls that explains it.
+//
+// Play makes a history: clients put, take, extend, finish, amend and look at jobs through several stores on the same
+// data, while leases end, consumers die, answers are lost and stores are closed and opened again. Check looks for an
+// order, for each job on its own, in which the state machine of a job's life (life.go) gives every answer that was given;
+// a call of unknown outcome may have happened or not. Beside does the same calls, one after another, to two stores and
+// compares the answers. Wakes says whether a put wakes who waits.
+//
+// The same package plants bugs in stores (see the tests), so that each of the three is known to see what it should.
+package histories
