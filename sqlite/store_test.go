@@ -76,8 +76,30 @@ func TestStore(t *testing.T) {
 				s = reopenTest(t, path)
 				return s
 			},
+			Begin: func(t *testing.T) (holdfast.Tx, func(bool)) { return begin(t, s) },
 		}
 	})
+}
+
+// begin begins a transaction of a caller.
+func begin(t *testing.T, s *Store) (holdfast.Tx, func(commit bool)) {
+	sqlTx, err := s.DB().BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx, err := s.Join(t.Context(), sqlTx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tx, func(commit bool) {
+		end := sqlTx.Rollback
+		if commit {
+			end = sqlTx.Commit
+		}
+		if err := end(); err != nil {
+			t.Errorf("end of the transaction: %v", err)
+		}
+	}
 }
 
 // plainDB opens the file as any program would.
