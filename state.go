@@ -69,6 +69,7 @@ const (
 	ReasonExhausted Reason = "exhausted" // failed: no attempts left
 	ReasonPermanent Reason = "permanent" // failed: its handler said for good
 	ReasonCrashes   Reason = "crashes"   // failed: it kept killing its consumer
+	ReasonAbandoned Reason = "abandoned" // failed: taken without a process (get, HTTP), its lease ended too often
 	ReasonRequested Reason = "requested" // cancelled: a person or program asked
 	ReasonTooLate   Reason = "too late"  // cancelled: not started by its start-by time
 )

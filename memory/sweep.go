@@ -78,15 +78,19 @@ func (s *Store) late(w holdfast.Sweep, now time.Time) []*job {
 }
 
 // giveBack takes a job from a consumer that is gone. That consumer's death is counted; it is the job's own doing, a
-// crash, only if the job was claimed as a suspect and its handler had started.
+// crash, only if the job was claimed as a suspect and its handler had started. Of a holder without a process nobody can
+// say that it died: its lease has ended, which counts the same but is not called so.
 func (s *Store) giveBack(j *job, w holdfast.Sweep, swept *holdfast.Swept, now time.Time) {
 	j.last = holdfast.OutcomeLost
 	if slices.Contains(w.Dead, j.Consumer) && !j.Consumer.IsZero() {
 		j.last = holdfast.OutcomeDied
 	}
-	if j.Suspect() && j.started {
-		j.last = holdfast.OutcomeCrashed
+	own := j.Suspect() && j.started
+	if own {
 		j.Crashes++
+		if j.last == holdfast.OutcomeDied || !j.unattended {
+			j.last = holdfast.OutcomeCrashed
+		}
 	}
 	j.Deaths++
 	a := &j.attempts[len(j.attempts)-1]
@@ -100,11 +104,16 @@ func (s *Store) giveBack(j *job, w holdfast.Sweep, swept *holdfast.Swept, now ti
 	case !j.CancelRequested.IsZero():
 		s.end(j, holdfast.Cancelled, holdfast.ReasonRequested, now)
 		swept.Cancelled++
-	case j.last == holdfast.OutcomeCrashed && most > 0 && j.Crashes >= most:
+	case own && most > 0 && j.Crashes >= most:
+		why := holdfast.ReasonCrashes
 		j.Error = fmt.Sprintf("set aside: its consumer died %d times while it ran alone", j.Crashes)
+		if j.last == holdfast.OutcomeLost {
+			why = holdfast.ReasonAbandoned
+			j.Error = fmt.Sprintf("set aside: its lease ended %d times without a report; take it with a longer lease, or extend it", j.Deaths)
+		}
 		j.Cause = holdfast.CauseOf(j.Queue, j.Error)
 		a.Error = j.Error
-		s.end(j, holdfast.Failed, holdfast.ReasonCrashes, now)
+		s.end(j, holdfast.Failed, why, now)
 		swept.SetAside++
 	default:
 		s.lift(j)

@@ -46,7 +46,7 @@ const dataColumn = 38
 var reasons = [...]holdfast.Reason{
 	holdfast.ReasonNone, holdfast.ReasonRetry, holdfast.ReasonReleased, holdfast.ReasonSwept, holdfast.ReasonReopened,
 	holdfast.ReasonRunNow, holdfast.ReasonExhausted, holdfast.ReasonPermanent, holdfast.ReasonCrashes,
-	holdfast.ReasonRequested, holdfast.ReasonTooLate,
+	holdfast.ReasonRequested, holdfast.ReasonTooLate, holdfast.ReasonAbandoned,
 }
 
 func reasonNo(r holdfast.Reason) int64 {
@@ -174,7 +174,10 @@ func (j *job) start(at int64) {
 
 // attemptError is the error of the latest attempt: what the row has may be of an earlier one.
 func (j *job) attemptError() string {
-	if j.outcome == holdfast.OutcomeFailed || j.outcome == holdfast.OutcomeCrashed && j.Why == holdfast.ReasonCrashes {
+	switch {
+	case j.outcome == holdfast.OutcomeFailed,
+		j.outcome == holdfast.OutcomeCrashed && j.Why == holdfast.ReasonCrashes,
+		j.outcome == holdfast.OutcomeLost && j.Why == holdfast.ReasonAbandoned:
 		return j.Error
 	}
 	return ""

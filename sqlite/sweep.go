@@ -247,19 +247,23 @@ func (t *tx) sweepHolders(w holdfast.Sweep, holders map[int64]*holder, swept *ho
 }
 
 // giveBack takes a job from a holder that is gone. If that one died, its death is counted; it is the job's own doing, a
-// crash, only if the job was claimed as a suspect and its handler had started.
+// crash, only if the job was claimed as a suspect and its handler had started. Of a holder without a process nobody can
+// say that it died: its lease has ended, which counts the same but is not called so.
 func (t *tx) giveBack(j *job, h *holder, maxCrashes int, swept *holdfast.Swept) error {
 	if h.recorded {
 		maxCrashes = h.maxCrashes
 	}
+	own := false // the job's own doing
 	j.outcome, j.stoppedAt = holdfast.OutcomeLost, t.now
 	if died := h.dead || !h.alive && !h.reboot; died {
 		if h.dead && h.no != 0 {
 			j.outcome = holdfast.OutcomeDied
 		}
-		if j.Suspect() && j.started {
-			j.outcome = holdfast.OutcomeCrashed
+		if own = j.Suspect() && j.started; own {
 			j.Crashes++
+			if h.dead || !j.unattended {
+				j.outcome = holdfast.OutcomeCrashed
+			}
 		}
 		j.Deaths++
 	}
@@ -268,10 +272,15 @@ func (t *tx) giveBack(j *job, h *holder, maxCrashes int, swept *holdfast.Swept) 
 	case !j.CancelRequested.IsZero():
 		t.settle(j, holdfast.Cancelled, holdfast.ReasonRequested)
 		swept.Cancelled++
-	case j.outcome == holdfast.OutcomeCrashed && maxCrashes > 0 && j.Crashes >= maxCrashes:
+	case own && maxCrashes > 0 && j.Crashes >= maxCrashes:
+		why := holdfast.ReasonCrashes
 		j.Error = fmt.Sprintf("set aside: its consumer died %d times while it ran alone", j.Crashes)
+		if j.outcome == holdfast.OutcomeLost {
+			why = holdfast.ReasonAbandoned
+			j.Error = fmt.Sprintf("set aside: its lease ended %d times without a report; take it with a longer lease, or extend it", j.Deaths)
+		}
 		j.Cause = holdfast.CauseOf(j.Queue, j.Error)
-		t.settle(j, holdfast.Failed, holdfast.ReasonCrashes)
+		t.settle(j, holdfast.Failed, why)
 		swept.SetAside++
 	default:
 		j.due = t.now // its RunAt stays, and so its place

@@ -68,7 +68,7 @@ func (p *player) tellJob(i *holdfast.Info) {
 	switch {
 	case i.State == holdfast.Running:
 		p.tell("  held by %v progress=%.3f cancel=%v", i.Consumer, i.Progress, !i.CancelRequested.IsZero())
-	case i.State == holdfast.Failed && i.Why == holdfast.ReasonCrashes:
+	case i.State == holdfast.Failed && (i.Why == holdfast.ReasonCrashes || i.Why == holdfast.ReasonAbandoned):
 		p.tell("  error=%v", i.Error != "") // each store words it
 	case i.State == holdfast.Failed, i.Why == holdfast.ReasonRetry:
 		p.tell("  error=%q cause=%x", i.Error, i.Cause)
@@ -88,7 +88,7 @@ func (p *player) tellAttempts(id holdfast.ID) {
 	}
 	for _, a := range attempts {
 		text := a.Error
-		if a.Outcome == holdfast.OutcomeCrashed {
+		if a.Outcome == holdfast.OutcomeCrashed || a.Outcome == holdfast.OutcomeLost {
 			text = ""
 		}
 		p.tell("  attempt %d by %v %v %q ended=%v log=%q", a.N, a.Consumer, a.Outcome, text, !a.EndedAt.IsZero(), a.Log)

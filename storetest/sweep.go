@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"strings"
 	"time"
 
 	"github.com/holdfastq/holdfast"
@@ -278,7 +279,11 @@ func sweepUnattendedSuspect(f *fixture) {
 	f.claim(holdfast.Claim{Unattended: true, Suspects: 1})
 	f.Shift(gap)
 	f.equal("swept", f.sweep(holdfast.Sweep{MaxCrashes: 1}), holdfast.Swept{SetAside: 1})
-	f.state(id, holdfast.Failed, holdfast.ReasonCrashes)
+	i := f.state(id, holdfast.Failed, holdfast.ReasonAbandoned) // nobody died that anybody knows of
+	f.equal("an error says so", strings.Contains(i.Error, "its lease ended 3 times"), true)
+	a := f.attempts(id)
+	f.equal("attempt", a[len(a)-1].Outcome, holdfast.OutcomeLost)
+	f.equal("its error", a[len(a)-1].Error, i.Error)
 }
 
 func sweepOwnMaxCrashes(f *fixture) {

@@ -131,6 +131,8 @@ func story(i *holdfast.Info, holder string, now time.Time) string {
 		return ": for good"
 	case i.Why == holdfast.ReasonCrashes:
 		return ": it kept killing its consumer"
+	case i.Why == holdfast.ReasonAbandoned:
+		return ": its lease ended too often without a report"
 	case i.Why == holdfast.ReasonReleased:
 		return ": given back"
 	case i.Why == holdfast.ReasonSwept:
