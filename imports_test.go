@@ -27,7 +27,7 @@ var edges = map[string][]string{
 	"cmd/holdfast": {"internal/cli"},
 	"examples/":    {".", "sqlite"},
 
-	"internal/cli": {".", "sqlite", "internal/pipeline",
+	"internal/cli": {".", "sqlite", "internal/config", "internal/pipeline",
 		"github.com/mattn/go-isatty", "github.com/spf13/cobra", "github.com/spf13/pflag"},
 	"internal/config": {".", "github.com/goccy/go-yaml", "github.com/goccy/go-yaml/ast", "github.com/goccy/go-yaml/lexer",
 		"github.com/goccy/go-yaml/parser", "github.com/goccy/go-yaml/token"},

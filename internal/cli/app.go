@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfastq/holdfast"
+	"github.com/holdfastq/holdfast/internal/config"
 )
 
 // app is one run of the command: what it was given, and where it writes.
@@ -27,20 +28,24 @@ type app struct {
 	env  func(string) string
 	open opener
 
+	environ []string // as of os.Environ
+
 	asks   bool // a person is there to answer: stdin is a terminal
 	screen bool // out is a terminal
 	color  bool
 
 	stopping atomic.Pointer[string] // what to say when the person asks to end
 
-	storeFlag string
-	listed    []*cobra.Command // in the order of the help
+	storeFlag, configFlag string
+	settings              *config.Config // see config
+
+	listed []*cobra.Command // in the order of the help
 }
 
 // Main runs the command that the process was started with and gives its exit code.
 func Main() int {
 	a := &app{
-		in: os.Stdin, out: os.Stdout, talk: os.Stderr, env: os.Getenv, open: openStore,
+		in: os.Stdin, out: os.Stdout, talk: os.Stderr, env: os.Getenv, environ: os.Environ(), open: openStore,
 		asks: isTerminal(os.Stdin), screen: isTerminal(os.Stdout),
 	}
 	a.color = a.screen && a.env("NO_COLOR") == "" && a.env("TERM") != "dumb"
@@ -59,7 +64,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 	if err != nil && context.Cause(ctx) == errInterrupted && exitCode(err) == exitFailed {
 		err = errInterrupted
 	}
-	if text := errorText(err); text != "" {
+	if mistakes := mistakesText(err); mistakes != "" {
+		fmt.Fprintln(a.talk, mistakes)
+	} else if text := errorText(err); text != "" {
 		fmt.Fprintf(a.talk, "holdfast: %s\n", text)
 	}
 	return exitCode(err)

@@ -48,6 +48,9 @@ func (p *person) run(args ...string) int {
 			return keptOpen{p.store}, made, nil
 		},
 	}
+	for name, v := range p.env {
+		a.environ = append(a.environ, name+"="+v)
+	}
 	code := a.run(p.ctx, args)
 	p.out, p.talk = out.String(), talk.String()
 	return code

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfastq/holdfast"
+	"github.com/holdfastq/holdfast/internal/config"
 )
 
 // Errors of the command's own.
@@ -86,6 +87,19 @@ type remedy struct {
 
 func (r *remedy) Unwrap() error { return r.error }
 func (r *remedy) Error() string { return r.text }
+
+// mistakesText shows what is wrong with the settings: mistakes of a file begin with their place, as editors expect it.
+func mistakesText(err error) string {
+	mistakes := config.Errors{}
+	if !errors.As(err, &mistakes) {
+		return ""
+	}
+	text := cleanLines(mistakes.Error())
+	if mistakes[0].File == "" {
+		text = "holdfast: " + text
+	}
+	return text
+}
 
 // errorText shows an error in one line: without the prefixes that the library's errors carry for programs, and without
 // control characters.

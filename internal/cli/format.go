@@ -63,6 +63,8 @@ pause, resume
 manager  at due returned set_aside cancelled
 cleaner  at removed dry_run queues
 version  version commit go system sqlite
+config show
+         values [key value from file line env flag]
 
 data and result are raw JSON; what is no JSON comes as data_text, what is no text as data_base64 (result_ likewise).`)
 }

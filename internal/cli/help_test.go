@@ -10,7 +10,11 @@ import (
 // TestEveryCommandHasExamplesThatParse holds the help to what the commands accept.
 func TestEveryCommandHasExamplesThatParse(t *testing.T) {
 	root := func() *cobra.Command { return (&app{}).root() }
-	for _, cmd := range root().Commands() {
+	commands := root().Commands()
+	for _, cmd := range commands {
+		commands = append(commands, cmd.Commands()...)
+	}
+	for _, cmd := range commands {
 		if !cmd.Runnable() || cmd.Name() == "help" {
 			continue
 		}
@@ -30,7 +34,7 @@ func TestEveryCommandHasExamplesThatParse(t *testing.T) {
 			if err == nil {
 				err = found.ValidateArgs(found.Flags().Args())
 			}
-			if err != nil || found.Name() != cmd.Name() {
+			if err != nil || found.Name() != cmd.Name() && (!found.HasParent() || found.Parent().Name() != cmd.Name()) {
 				t.Errorf("%s: the example %q does not parse as its own: %s, %v", cmd.Name(), line, found.Name(), err)
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfastq/holdfast"
+	"github.com/holdfastq/holdfast/internal/config"
 )
 
 func (a *app) managerCommand() *cobra.Command {
@@ -29,6 +30,13 @@ any number may: alone it is for stores whose jobs are taken with get.`,
   holdfast manager --once --json`,
 		Args: arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.config()
+			if err != nil {
+				return err
+			}
+			unless(cmd, "every", &every, duration(c.Manager.Every))
+			unless(cmd, "lease", &lease, duration(c.Consumer.Lease))
+			unless(cmd, "max-crashes", &crashes, c.Consumer.NCrashes)
 			look := holdfast.Sweep{Lease: time.Duration(lease), MaxCrashes: crashes, Limit: 1000}
 			if every <= 0 || lease <= 0 || crashes < 0 {
 				return usagef("--every and --lease must be longer than nothing, --max-crashes 0 (no limit) or more")
@@ -46,6 +54,13 @@ any number may: alone it is for stores whose jobs are taken with get.`,
 	fs.IntVar(&crashes, "max-crashes", crashes, "a job that killed its consumer so often is failed; 0: no limit")
 	f.flags(cmd)
 	return cmd
+}
+
+// unless sets what a flag of the command would have set, unless it did.
+func unless[T any](cmd *cobra.Command, flag string, v *T, def T) {
+	if !cmd.Flags().Changed(flag) {
+		*v = def
+	}
 }
 
 // looks opens the store and looks once, or at an interval until the context ends.
@@ -112,6 +127,7 @@ type cleaner struct {
 	every                   duration
 	done, cancelled, failed keep
 	jobs                    int
+	queues                  map[string]holdfast.Retention // of single queues
 }
 
 func (a *app) cleanerCommand() *cobra.Command {
@@ -130,6 +146,9 @@ cleaner of serve, which removes both. Every consumer of the library does the sam
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if c.every <= 0 || c.jobs < 0 {
 				return usagef("--every must be longer than nothing, --keep-jobs 0 (no bound) or more")
+			}
+			if err := a.cleanerSettings(cmd, &c); err != nil {
+				return err
 			}
 			return a.looks(cmd.Context(), "cleaner", time.Duration(c.every), c.once || c.dry, func(ctx context.Context, s holdfast.Store) error {
 				if c.dry {
@@ -152,7 +171,30 @@ cleaner of serve, which removes both. Every consumer of the library does the sam
 	return cmd
 }
 
-func (c *cleaner) retention() holdfast.Retention {
+// cleanerSettings takes from the config what the flags do not say. The flags take part in it: what a queue does not say
+// itself is as they say.
+func (a *app) cleanerSettings(cmd *cobra.Command, c *cleaner) error {
+	var flags []config.Flag
+	for _, name := range []string{"keep-done", "keep-cancelled", "keep-failed", "keep-jobs"} {
+		if f := cmd.Flags().Lookup(name); f.Changed {
+			flags = append(flags, config.Flag{Key: "cleaner." + strings.ReplaceAll(name, "-", "_"), Name: "--" + name, Value: f.Value.String()})
+		}
+	}
+	s, err := a.config(flags...)
+	if err != nil {
+		return err
+	}
+	r := s.Cleaner.Keep
+	c.done, c.cancelled, c.failed, c.jobs, c.queues = keep(r.Done), keep(r.Cancelled), keep(r.Failed), r.Jobs, s.Queues
+	unless(cmd, "every", &c.every, duration(s.Cleaner.Every))
+	return nil
+}
+
+// retention is that of a queue, "" for those without their own.
+func (c *cleaner) retention(queue string) holdfast.Retention {
+	if own, is := c.queues[queue]; is {
+		return own
+	}
 	return holdfast.Retention{Done: time.Duration(c.done), Cancelled: time.Duration(c.cancelled), Failed: time.Duration(c.failed), Jobs: c.jobs}
 }
 
@@ -160,7 +202,7 @@ func (c *cleaner) retention() holdfast.Retention {
 func (a *app) clean(ctx context.Context, s holdfast.Store, c *cleaner) error {
 	var removed int64
 	for {
-		purged, err := s.Purge(ctx, holdfast.Purge{Keep: c.retention(), Limit: 500})
+		purged, err := s.Purge(ctx, holdfast.Purge{Keep: c.retention(""), Queues: c.queues, Limit: 500})
 		if err != nil {
 			return fmt.Errorf("cleaner: %w", err)
 		}
@@ -190,7 +232,7 @@ func (a *app) wouldClean(ctx context.Context, s holdfast.Store, c *cleaner) erro
 	now := time.Now()
 	view := purgedView{At: stamp(now), DryRun: true, Queues: map[string]int64{}}
 	for _, q := range counts {
-		n, err := tooOld(ctx, s, q, c.retention(), now)
+		n, err := tooOld(ctx, s, q, c.retention(q.Queue), now)
 		if err != nil {
 			return err
 		}

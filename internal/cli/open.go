@@ -21,16 +21,15 @@ func (a *app) existing(ctx context.Context) (holdfast.Store, error) { return a.s
 // making opens the store, and makes it where there is none, and says so.
 func (a *app) making(ctx context.Context) (holdfast.Store, error) { return a.store(ctx, true) }
 
-// store is the only way to a store: what --store names, else HOLDFAST_STORE, else ./holdfast.db.
+// store is the only way to a store: what --store names, else HOLDFAST_STORE, else the config file, else ./holdfast.db.
 func (a *app) store(ctx context.Context, mayMake bool) (holdfast.Store, error) {
-	name, origin := a.storeName()
+	name, origin, err := a.storeName()
+	if err != nil {
+		return nil, err
+	}
 	if scheme, _, is := strings.Cut(name, "://"); is {
 		// The rest of the address may hold a password: it is not repeated.
-		switch scheme {
-		case "postgres", "postgresql", "http", "https":
-			return nil, usagef("a store at %s:// is not in this version%s; use a file, like --store %s", scheme, origin, defaultStore)
-		}
-		return nil, usagef("no store is known by %s://%s; use a file, like --store %s", clean(scheme), origin, defaultStore)
+		return nil, usagef("a store at %s:// is not in this version%s; use a file, like --store %s", scheme, origin, defaultStore)
 	}
 	s, made, err := a.open(ctx, name, mayMake)
 	switch {
@@ -45,12 +44,19 @@ func (a *app) store(ctx context.Context, mayMake bool) (holdfast.Store, error) {
 }
 
 // storeName gives the store's name, and for messages where it comes from if not from the command line.
-func (a *app) storeName() (name, origin string) {
-	if a.storeFlag != "" {
-		return a.storeFlag, ""
+func (a *app) storeName() (name, origin string, err error) {
+	c, err := a.config()
+	if err != nil {
+		return "", "", err
 	}
-	if name := a.env("HOLDFAST_STORE"); name != "" {
-		return name, " (from HOLDFAST_STORE)"
+	o := c.Origin("store")
+	switch {
+	case o.IsDefault():
+		return defaultStore, "", nil
+	case o.Flag != "":
+		return c.Store, "", nil
+	case o.Env != "":
+		return c.Store, " (from " + o.Env + ")", nil
 	}
-	return defaultStore, ""
+	return c.Store, fmt.Sprintf(" (from %s)", clean(o.String())), nil
 }

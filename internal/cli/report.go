@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfastq/holdfast"
+	"github.com/holdfastq/holdfast/internal/config"
 )
 
 func (a *app) doneCommand() *cobra.Command {
@@ -75,8 +76,8 @@ func (a *app) failCommand() *cobra.Command {
 		Short:      "this attempt failed; says what comes of it",
 		SuggestFor: []string{"nack", "reject", "error"},
 		Long: `Says that this attempt failed, and answers what comes of the job: another attempt after a pause (1 s, doubled each
-time, at most 10 min), or failed for good when its attempts are used up (3, or as its put said) or with --final. A failed
-job stays until somebody retries or deletes it, or the cleaner's time for it is over.`,
+time, at most 10 min: consumer.backoff), or failed for good when its attempts are used up (3: consumer.n_tries; or as
+its put said) or with --final. A failed job stays until somebody retries or deletes it, or the cleaner's time for it is over.`,
 		Example: `  holdfast fail "$lease" --cause "no such customer"
   holdfast fail "$lease" --final --cause "not a picture"`,
 		Args: arguments(1, 1),
@@ -85,7 +86,7 @@ job stays until somebody retries or deletes it, or the cleaner's time for it is 
 				cause = "failed by " + a.actor()
 			}
 			return a.report(cmd.Context(), args[0], holdfast.Outcome{
-				Kind: holdfast.OutcomeFailed, Error: bounded(cause, holdfast.MaxErrorBytes), Final: final, MaxAttempts: commandAttempts,
+				Kind: holdfast.OutcomeFailed, Error: bounded(cause, holdfast.MaxErrorBytes), Final: final,
 			}, f)
 		},
 	}
@@ -109,7 +110,7 @@ func (a *app) releaseCommand() *cobra.Command {
 		Args: arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if time.Duration(after) > holdfast.MaxDelay {
-				return usagef("--after is %s; at most ten years are allowed", shortDuration(time.Duration(after)))
+				return usagef("--after is %s; at most ten years are allowed", config.FormatDuration(time.Duration(after)))
 			}
 			return a.report(cmd.Context(), args[0], holdfast.Outcome{Kind: holdfast.OutcomeReleased, After: time.Duration(after)}, f)
 		},
@@ -121,7 +122,7 @@ func (a *app) releaseCommand() *cobra.Command {
 
 func (a *app) extendCommand() *cobra.Command {
 	var f format
-	lease := duration(commandLease)
+	lease := duration(config.Defaults().Consumer.NTime)
 	cmd := &cobra.Command{
 		Use:        "extend LEASE|-",
 		Short:      "hold the job longer",
@@ -131,6 +132,9 @@ func (a *app) extendCommand() *cobra.Command {
   holdfast extend "$lease" --lease 10m`,
 		Args: arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.leaseOf(cmd, &lease); err != nil {
+				return err
+			}
 			return a.extend(cmd.Context(), args[0], time.Duration(lease), f)
 		},
 	}
@@ -187,7 +191,8 @@ func (a *app) report(ctx context.Context, word string, o holdfast.Outcome, f for
 	defer s.Close()
 	o.Lease = lease
 	if o.Kind == holdfast.OutcomeFailed {
-		o.After = commandBackoff(info.Failures + 1)
+		c := a.settings.Consumer
+		o.After, o.MaxAttempts = holdfast.Backoff(c.Backoff.Least, c.Backoff.Most)(info.Failures+1), c.NTries
 	}
 	finished, err := s.Finish(context.WithoutCancel(ctx), []holdfast.Outcome{o})
 	if err == nil {
@@ -208,15 +213,15 @@ func (a *app) report(ctx context.Context, word string, o holdfast.Outcome, f for
 	if f.machine() {
 		return a.one(outcomeView{
 			ID: lease.Job.String(), State: finished[0].State.String(), Why: string(finished[0].Why), Attempt: info.Attempt,
-			Failures: info.Failures, MaxAttempts: attemptsOf(&info), RunAt: stamp(finished[0].RunAt),
+			Failures: info.Failures, MaxAttempts: a.attemptsOf(&info), RunAt: stamp(finished[0].RunAt),
 		})
 	}
-	return a.print("%s", whatCame(&info, finished[0], time.Now()))
+	return a.print("%s", whatCame(&info, a.attemptsOf(&info), finished[0], time.Now()))
 }
 
 // whatCame says what came of a report.
-func whatCame(info *holdfast.Info, f holdfast.Finished, now time.Time) string {
-	attempt := fmt.Sprintf("attempt %d of %d", info.Failures, attemptsOf(info))
+func whatCame(info *holdfast.Info, attempts int, f holdfast.Finished, now time.Time) string {
+	attempt := fmt.Sprintf("attempt %d of %d", info.Failures, attempts)
 	switch {
 	case f.State == holdfast.Done:
 		return "done"
@@ -268,7 +273,7 @@ func (a *app) extend(ctx context.Context, word string, d time.Duration, f format
 	if f.machine() {
 		return a.one(outcomeView{
 			ID: lease.Job.String(), State: holdfast.Running.String(), Attempt: info.Attempt, Failures: info.Failures,
-			MaxAttempts: attemptsOf(&info), LeaseUntil: stamp(until), CancelRequested: beaten[0].CancelRequested,
+			MaxAttempts: a.attemptsOf(&info), LeaseUntil: stamp(until), CancelRequested: beaten[0].CancelRequested,
 		})
 	}
 	return a.print("yours until %s (%s)", moment(until, time.Now()), span(d))

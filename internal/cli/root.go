@@ -18,6 +18,7 @@ var groups = []cobra.Group{
 	{ID: "see", Title: "SEE"},
 	{ID: "mend", Title: "MEND"},
 	{ID: "house", Title: "HOUSE"},
+	{ID: "setup", Title: "SET UP"},
 }
 
 // root is the whole command, assembled anew for each run.
@@ -33,6 +34,7 @@ func (a *app) root() *cobra.Command {
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return flagGroups(cmd) },
 	}
 	root.PersistentFlags().StringVar(&a.storeFlag, "store", "", "the store's `FILE` (default ./holdfast.db, or HOLDFAST_STORE)")
+	root.PersistentFlags().StringVar(&a.configFlag, "config", "", "the config `FILE` (default ./holdfast.yaml, if it is there)")
 	root.SetOut(a.out)
 	root.SetErr(a.talk)
 	root.SetIn(a.in)
@@ -57,6 +59,7 @@ func (a *app) root() *cobra.Command {
 	add("mend", a.amendCommands()...)
 	add("mend", a.pauseCommand(), a.resumeCommand())
 	add("house", a.serveCommand(), a.managerCommand(), a.cleanerCommand(), a.versionCommand())
+	add("setup", a.configCommand())
 	root.AddCommand(exitCodesTopic(), wordsTopic(), jsonTopic())
 	return root
 }
@@ -165,7 +168,7 @@ func (a *app) help(cmd *cobra.Command) {
 		}
 	}
 	fmt.Fprintf(a.out, "  %-24s  %s\n", "completion SHELL", "completion for bash, zsh, fish or powershell")
-	fmt.Fprintf(a.out, "\nEverywhere: --store FILE (default ./holdfast.db, or HOLDFAST_STORE). Results go to stdout, talk to stderr.\n")
+	fmt.Fprintf(a.out, "\nEverywhere: --store FILE (default ./holdfast.db, or HOLDFAST_STORE), --config FILE (default ./holdfast.yaml, if it is\nthere). Results go to stdout, talk to stderr.\n")
 }
 
 var helpText = template.Must(template.New("help").Parse(`{{if .Usage}}holdfast {{.Usage}}

@@ -42,7 +42,7 @@ func (a *app) serveDemo(ctx context.Context) error {
 	defer s.Close()
 	a.stopping.Store(new(finishing))
 	c := pipeline.DemoConfig{Out: a.out}
-	if name, _ := a.storeName(); name != defaultStore {
+	if name, _, err := a.storeName(); err == nil && name != defaultStore {
 		c.Store = name
 	}
 	return pipeline.Demo(ctx, s, c)

@@ -10,18 +10,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfastq/holdfast"
+	"github.com/holdfastq/holdfast/internal/config"
 )
-
-// What a job taken by command gets where it says nothing itself: the seeds' hour and three attempts.
-const (
-	commandLease    = time.Hour
-	commandAttempts = 3
-)
-
-var commandBackoff = holdfast.Backoff(time.Second, 10*time.Minute)
 
 func (a *app) getCommand() *cobra.Command {
-	lease, wait := duration(commandLease), duration(0)
+	lease, wait := duration(config.Defaults().Consumer.NTime), duration(0)
 	cmd := &cobra.Command{
 		Use:        "get QUEUE",
 		Short:      "take a job: prints its lease and its data as JSON",
@@ -29,13 +22,16 @@ func (a *app) getCommand() *cobra.Command {
 		Long: `Takes the next job of a queue and prints it in one line of JSON: lease, fence, id, attempt, data. Until the lease ends
 the job is yours: report with done, fail or release, or hold it longer with extend. There is no heartbeat: when the lease
 has ended, another may get the job. The fence goes up with each delivery; keep it with what you write elsewhere and
-refuse smaller ones there.
+refuse smaller ones there. Without --lease it lasts for consumer.n_time of the config file.
 
 Exit code 3: there is nothing to take. With --wait: 4, there was nothing to take for so long.`,
 		Example: `  holdfast get greet > job
   holdfast get greet --lease 10m --wait 30s`,
 		Args: arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.leaseOf(cmd, &lease); err != nil {
+				return err
+			}
 			return a.get(cmd.Context(), args[0], time.Duration(lease), time.Duration(wait))
 		},
 	}
@@ -45,9 +41,18 @@ Exit code 3: there is nothing to take. With --wait: 4, there was nothing to take
 	return cmd
 }
 
+// leaseOf gives the lease that the command's flag did not: an attempt's time, within what a lease may be.
+func (a *app) leaseOf(cmd *cobra.Command, lease *duration) error {
+	c, err := a.config()
+	if err == nil && !cmd.Flags().Changed("lease") {
+		*lease = duration(min(max(c.Consumer.NTime, holdfast.MinLease), holdfast.MaxLease))
+	}
+	return err
+}
+
 func checkLease(d time.Duration) error {
 	if d < holdfast.MinLease || d > holdfast.MaxLease {
-		return usagef("--lease is %s; allowed are 1s to 24h", shortDuration(d))
+		return usagef("--lease is %s; allowed are 1s to 24h", config.FormatDuration(d))
 	}
 	return nil
 }
@@ -75,7 +80,7 @@ func (a *app) get(ctx context.Context, queue string, lease, wait time.Duration) 
 	}
 	view := takenView{
 		Lease: d.Lease.String(), Fence: d.Lease.Fence, ID: d.Info.ID.String(), Queue: d.Info.Queue, Attempt: d.Info.Attempt,
-		MaxAttempts: attemptsOf(&d.Info), LeaseUntil: stamp(d.Info.LeaseUntil),
+		MaxAttempts: a.attemptsOf(&d.Info), LeaseUntil: stamp(d.Info.LeaseUntil),
 	}
 	view.Data, view.DataText, view.DataBase64 = payload(d.Info.Data)
 	if err := a.one(view); err != nil {
@@ -95,6 +100,11 @@ func (a *app) take(ctx context.Context, s holdfast.Store, claim holdfast.Claim, 
 		if ctx.Err() != nil {
 			return holdfast.Delivery{}, ctx.Err()
 		}
+		// Perhaps nobody else looks after ended leases here, and a queue that never runs empty would keep them for ever.
+		sweep := holdfast.Sweep{Every: time.Second, Lease: a.settings.Consumer.Lease, MaxCrashes: a.settings.Consumer.NCrashes, Limit: 1000}
+		if _, err := s.Sweep(ctx, sweep); err != nil {
+			return holdfast.Delivery{}, fmt.Errorf("get from queue %s: %w", queue, err)
+		}
 		// A claim is not interrupted: it could have taken a job of which nobody hears.
 		got, err := s.Claim(context.WithoutCancel(ctx), claim)
 		if err != nil {
@@ -102,14 +112,6 @@ func (a *app) take(ctx context.Context, s holdfast.Store, claim holdfast.Claim, 
 		}
 		if len(got.Jobs) > 0 {
 			return got.Jobs[0], nil
-		}
-		// Perhaps nobody else looks after ended leases here.
-		swept, err := s.Sweep(ctx, holdfast.Sweep{Every: time.Second, Lease: holdfast.DefaultLease, MaxCrashes: holdfast.DefaultMaxCrashes, Limit: 1000})
-		if err != nil {
-			return holdfast.Delivery{}, fmt.Errorf("get from queue %s: %w", queue, err)
-		}
-		if swept.Due+swept.Returned > 0 {
-			continue
 		}
 		left := time.Until(until)
 		if left <= 0 {
@@ -163,13 +165,14 @@ func (a *app) enlist(ctx context.Context, s holdfast.Store, queue string) (holdf
 		}
 	}
 	return id, s.Record(context.WithoutCancel(ctx), holdfast.Records{Consumers: []holdfast.Consumer{{
-		ID: id, Name: name, Host: host(), Version: holdfast.Version(), Queues: []string{queue}, MaxCrashes: holdfast.DefaultMaxCrashes, Unattended: true,
+		ID: id, Name: name, Host: host(), Version: holdfast.Version(), Queues: []string{queue}, MaxCrashes: a.settings.Consumer.NCrashes, Unattended: true,
 	}}})
 }
 
-func attemptsOf(i *holdfast.Info) int {
+// attemptsOf is how many attempts a job has: its own word, or the config's.
+func (a *app) attemptsOf(i *holdfast.Info) int {
 	if i.MaxAttempts > 0 {
 		return i.MaxAttempts
 	}
-	return commandAttempts
+	return a.settings.Consumer.NTries
 }

@@ -2,36 +2,20 @@ package cli
 
 import (
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/holdfastq/holdfast"
+	"github.com/holdfastq/holdfast/internal/config"
 )
 
-// parseDuration reads 500ms, 30s, 5m, 24h, 7d, sums of them (1h30m), or a bare number of seconds.
+// parseDuration reads a duration of the command line.
 func parseDuration(s string) (time.Duration, error) {
-	bad := usagef("%q is no duration; write 500ms, 30s, 5m, 24h, 7d or a number of seconds", clean(s))
-	if n, err := strconv.ParseFloat(s, 64); err == nil {
-		s = strconv.FormatFloat(n, 'f', -1, 64) + "s"
+	d, err := config.ParseDuration(s)
+	if err != nil {
+		return 0, usagef("%q is no duration; %v", clean(s), err)
 	}
-	var days time.Duration
-	if head, tail, is := strings.Cut(s, "d"); is {
-		n, err := strconv.ParseFloat(head, 64)
-		if err != nil || n < 0 || n > 36_600 {
-			return 0, bad
-		}
-		days = time.Duration(n * 24 * float64(time.Hour))
-		if s = tail; s == "" {
-			return days, nil
-		}
-	}
-	d, err := time.ParseDuration(s)
-	if err != nil || d < 0 || days > math.MaxInt64-d {
-		return 0, bad
-	}
-	return days + d, nil
+	return d, nil
 }
 
 // duration is a flag with a duration.
@@ -43,7 +27,7 @@ func (d *duration) String() string {
 	if *d == 0 {
 		return "" // help then says nothing of a default
 	}
-	return shortDuration(time.Duration(*d))
+	return config.FormatDuration(time.Duration(*d))
 }
 
 func (d *duration) Set(s string) error {
@@ -57,36 +41,15 @@ type keep time.Duration
 
 func (k *keep) Type() string { return "duration" }
 
-func (k *keep) String() string {
-	if time.Duration(*k) == holdfast.Forever {
-		return "forever"
-	}
-	return shortDuration(time.Duration(*k))
-}
+func (k *keep) String() string { return config.FormatKeep(time.Duration(*k)) }
 
 func (k *keep) Set(s string) error {
-	if s == "forever" {
-		*k = keep(holdfast.Forever)
-		return nil
+	d, err := config.ParseKeep(s)
+	if err != nil {
+		return usagef("%q is no duration; %v", clean(s), err)
 	}
-	parsed, err := parseDuration(s)
-	*k = keep(parsed)
-	return err
-}
-
-// shortDuration writes a duration as a person types it: 7d, 1h30m, 30s.
-func shortDuration(d time.Duration) string {
-	const day = 24 * time.Hour
-	if d >= day && d%day == 0 {
-		return fmt.Sprintf("%dd", d/day)
-	}
-	s := d.String()
-	for _, zero := range []string{"m0s", "h0m"} {
-		if strings.HasSuffix(s, zero) {
-			s = strings.TrimSuffix(s, zero[1:])
-		}
-	}
-	return s
+	*k = keep(d)
+	return nil
 }
 
 // span says how long something lasts, for people, with two or three figures.

@@ -27,13 +27,16 @@ func checkQueue(s string) error {
 
 func checkStore(s string) error {
 	scheme, _, is := strings.Cut(s, "://")
+	const hint = "write a file, postgres://user@host/db or http://host:8000"
 	switch {
 	case !is:
 		return checkFile(s)
-	case !slices.Contains([]string{"postgres", "postgresql", "http", "https"}, scheme):
-		return errors.New("write a file, postgres://user@host/db or http://host:8000")
+	case slices.Contains([]string{"postgres", "postgresql", "http", "https"}, scheme):
+		return visible(s)
+	case !workerName.MatchString(scheme):
+		return errors.New(hint)
 	}
-	return visible(s)
+	return fmt.Errorf("no store is known by %s://; %s", scheme, hint)
 }
 
 func checkFile(s string) error {

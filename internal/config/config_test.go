@@ -351,7 +351,7 @@ func TestTheEnvironmentIsChecked(t *testing.T) {
 		"HOLDFAST_CONSUMER_N_TRIES=0":      "HOLDFAST_CONSUMER_N_TRIES is 0: allowed are 1 to 1000",
 		"HOLDFAST_SERVE_LISTEN=:8000":      `env HOLDFAST_SERVE_LISTEN: serve.listen is ":8000", which others can reach: set serve.tls, or serve.behind_proxy: true if a proxy in front does TLS`,
 		"HOLDFAST_SERVE_TLS_CERT=c.pem":    "env HOLDFAST_SERVE_TLS_CERT: serve.tls has a cert but no key; it needs both",
-		"HOLDFAST_STORE=redis://a:secret@": `HOLDFAST_STORE is "redis://a:••••••@": write a file, postgres://user@host/db or http://host:8000`,
+		"HOLDFAST_STORE=redis://a:secret@": `HOLDFAST_STORE is "redis://a:••••••@": no store is known by redis://; write a file, postgres://user@host/db or http://host:8000`,
 		"HOLDFAST_\x1b[2J=1":               `the environment has "HOLDFAST_\x1b[2J", which is no setting; holdfast config show lists what can be set`,
 	} {
 		_, err := Load(Sources{Environ: []string{line}})

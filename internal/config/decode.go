@@ -109,7 +109,7 @@ func (r *reader) words(f form, path string, n ast.Node) []string {
 		return nil
 	case f == formList && isList:
 		return r.elements(path, seq)
-	case f == formList && single:
+	case f == formList && single && len(text) < 200:
 		r.wrong(start(n), "%s must be a list: %s", path, asList(text, path))
 	case f == formList:
 		r.wrong(start(n), "%s must be a list, like [one, two]", path)
@@ -122,7 +122,7 @@ func (r *reader) words(f form, path string, n ast.Node) []string {
 			r.wrong(start(n), "%s must be one value, not a group of keys", path)
 		}
 	case inQuotes && f != formText:
-		r.wrong(start(n), "%s is text because of the quotes; write %s", path, text)
+		r.wrong(start(n), "%s is text because of the quotes; write it without them", path)
 	default:
 		return []string{text}
 	}

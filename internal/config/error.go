@@ -102,9 +102,9 @@ func excerpt(line string, column int) (string, int) {
 	return strings.TrimRight(string(runes), " "), column
 }
 
-var password = regexp.MustCompile(`(://[^/@\s:]*:)([^@\s]*)(@)`)
+var password = regexp.MustCompile(`(https?://|://[^/@\s:]*:)([^@\s]*)(@)`)
 
-// hidden is text in which passwords of URLs cannot be read; each of their characters is still one.
+// hidden is text in which passwords and tokens of URLs cannot be read; each of their characters is still one.
 func hidden(s string) string {
 	return password.ReplaceAllStringFunc(s, func(m string) string {
 		part := password.FindStringSubmatch(m)

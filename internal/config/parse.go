@@ -231,7 +231,7 @@ func (r *reader) syntax(err error) {
 	case strings.Contains(text, "must be specified") && bare(line) != "":
 		word := bare(line)
 		at.column = utf8.RuneCountInString(line[:bareAt(line)[0]]) + 1
-		r.wrong(at, `without quotes %s is a group of keys; put the whole word in quotes: "%s"`, word, wordAround(line, bareAt(line)))
+		r.wrong(at, `without quotes %s is a group of keys; put the whole word in quotes: %s`, word, quoted(wordAround(line, bareAt(line))))
 	case strings.Contains(text, "',' or ']' must be specified"):
 		r.wrong(at, "a , or the ] is missing before this, or the text needs quotes")
 	case strings.Contains(text, "',' or '}' must be specified"):
