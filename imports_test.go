@@ -35,7 +35,7 @@ var edges = map[string][]string{
 	"internal/crashtest/histories": {".", "github.com/anishathalye/porcupine"},
 	"internal/crashtest/power":     {}, // tests alone
 	"internal/migrate":             {},
-	"internal/pipeline":            {"."},
+	"internal/pipeline":            {".", "internal/supervise"},
 	"internal/supervise":           {},
 	"internal/testrequire":         {},
 }

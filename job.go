@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"time"
 )
@@ -85,6 +86,9 @@ func (j *Job[T]) Progress(part float64, note string) {
 
 // Log is the attempt's own log: its last 64 KB are kept with the job and shown with it.
 func (j *Job[T]) Log() *slog.Logger { return j.hold.logger() }
+
+// LogWriter is the same log for text that is kept as it is, such as what a child prints.
+func (j *Job[T]) LogWriter() io.Writer { return j.hold }
 
 // Fence is the number of this delivery: up by one at each, never down. Keep it with what you write elsewhere and refuse
 // smaller ones there; then a consumer that was cut off cannot overwrite what its successor wrote.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/holdfastq/holdfast"
+	"github.com/holdfastq/holdfast/internal/supervise"
 	"github.com/holdfastq/holdfast/sqlite"
 )
 
@@ -20,6 +21,7 @@ import (
 const killedDemo = "HOLDFAST_TEST_PIPELINE_DEMO"
 
 func TestMain(m *testing.M) {
+	supervise.Shim() // of commands, which is this executable
 	if dir := os.Getenv(killedDemo); dir != "" {
 		if err := quickDemo(context.Background(), dir, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
