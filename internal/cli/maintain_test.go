@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -90,6 +92,42 @@ func TestCleanerSaysWhatItRemoved(t *testing.T) {
 		}
 		if got := p.ok("cleaner", "--once", "--keep-done", "0"); got != "removed 3" {
 			t.Errorf("then: %q", got)
+		}
+	})
+}
+
+// TestCleanerKeepsAsTheConfigSays: the cleaner's section, a queue's own word over it, and a flag over the section.
+func TestCleanerKeepsAsTheConfigSays(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "c.yaml")
+	text := "cleaner: {keep_done: 1h, keep_failed: 0}\nqueues: {long: {keep_done: forever}, short: {keep_done: 20m}}\n"
+	if err := os.WriteFile(file, []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		p := newPerson(t)
+		for _, queue := range []string{"long", "short", "other"} {
+			for _, end := range []string{"done", "fail --final"} {
+				p.ok("put", queue, "1")
+				lease, _ := p.take(queue)
+				p.ok(append(strings.Fields(end), lease)...)
+			}
+		}
+		clean := func(flags ...string) string {
+			return p.ok(append([]string{"cleaner", "--dry-run", "--config", file}, flags...)...)
+		}
+		time.Sleep(30 * time.Minute) // of the bubble's clock
+		if got, want := clean(), "would remove 4: long 1, other 1, short 2"; got != want {
+			t.Errorf("after half an hour: %q, want %q", got, want)
+		}
+		if got, want := clean("--keep-failed", "2h"), "would remove 1: short 1"; got != want {
+			t.Errorf("with a flag: %q, want %q", got, want)
+		}
+		time.Sleep(time.Hour)
+		if got, want := clean(), "would remove 5: long 1, other 2, short 2"; got != want {
+			t.Errorf("after an hour and a half: %q, want %q", got, want)
+		}
+		if got, want := p.ok("cleaner", "--once", "--config", file), "removed 5"; got != want {
+			t.Errorf("got %q, want %q", got, want)
 		}
 	})
 }

@@ -142,7 +142,7 @@ func (r *reader) elements(path string, seq *ast.SequenceNode) []string {
 		case braces(n) != "":
 			r.wrong(start(n), `without quotes %s is a group of keys; write "%s"`, braces(n), braces(n))
 		case null:
-			r.wrong(start(n), `element %d of %s is empty; take it out, or write ""`, i+1, path)
+			r.wrong(start(n), `element %d of %s is empty; take it out, or put it in quotes`, i+1, path)
 		default:
 			r.wrong(start(n), "element %d of %s must be one value; has it a : or brackets that need quotes?", i+1, path)
 		}

@@ -84,7 +84,53 @@ func (r *reader) parse(text []byte) (body ast.Node) {
 		}
 		body = doc.Body
 	}
+	if !r.complete(tokens, body) {
+		return nil
+	}
 	return body
+}
+
+// complete says whether every word of the file is in the tree: what the parser lost would be a setting that somebody
+// made and nobody keeps.
+func (r *reader) complete(tokens token.Tokens, body ast.Node) bool {
+	kept := map[*token.Token]bool{}
+	var walk func(ast.Node)
+	walk = func(n ast.Node) {
+		switch n := n.(type) {
+		case nil:
+		case *ast.MappingNode:
+			for _, v := range n.Values {
+				walk(v)
+			}
+		case *ast.MappingValueNode:
+			walk(n.Key)
+			walk(n.Value)
+		case *ast.SequenceNode:
+			for _, v := range n.Values {
+				walk(v)
+			}
+		case *ast.LiteralNode:
+			if n.Value != nil {
+				kept[n.Value.GetToken()] = true
+			}
+		default:
+			kept[n.GetToken()] = true
+		}
+	}
+	walk(body)
+	for _, t := range tokens {
+		if isWord[t.Type] && !kept[t] {
+			r.wrong(placeOf(t), "%s", unclear)
+			return false
+		}
+	}
+	return true
+}
+
+var isWord = map[token.Type]bool{
+	token.StringType: true, token.SingleQuoteType: true, token.DoubleQuoteType: true, token.BoolType: true, token.NullType: true,
+	token.IntegerType: true, token.BinaryIntegerType: true, token.OctetIntegerType: true, token.HexIntegerType: true,
+	token.FloatType: true, token.InfinityType: true, token.NanType: true,
 }
 
 // plain says whether the file is text: UTF-8 without control characters.
@@ -136,7 +182,7 @@ func (r *reader) allowed(tokens token.Tokens) bool {
 		case token.InvalidType:
 			r.invalid(t)
 		case token.DocumentHeaderType:
-			if begun {
+			if i > 0 && tokens[i-1].Type != token.CommentType || begun {
 				r.wrong(at, "a second document begins here; the file may have one")
 			}
 		case token.MappingStartType, token.SequenceStartType:
@@ -146,7 +192,7 @@ func (r *reader) allowed(tokens token.Tokens) bool {
 		case token.SequenceEntryType:
 			entries++
 		}
-		begun = begun || t.Type != token.CommentType && t.Type != token.DocumentHeaderType || i > 0 && t.Type == token.DocumentHeaderType
+		begun = begun || t.Type != token.CommentType
 		if depth > maxDepth || entries > maxDepth || at.column > 1000 && t.Type == token.SequenceEntryType {
 			r.wrong(at, "lists and groups are nested too deeply here")
 			return false

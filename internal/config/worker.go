@@ -20,7 +20,7 @@ func (r *reader) workers(n ast.Node) {
 		before := len(r.errs)
 		if w, ok := r.worker(e); ok {
 			if len(r.errs) == before {
-				r.complete(&w, e.at)
+				r.whole(&w, e.at)
 			}
 			r.c.Workers = append(r.c.Workers, w)
 		}
@@ -92,8 +92,8 @@ func (r *reader) role(e entry, entries []entry) (string, bool) {
 	return "", false
 }
 
-// complete checks what the keys of a worker mean together.
-func (r *reader) complete(w *Worker, at place) {
+// whole checks what the keys of a worker mean together.
+func (r *reader) whole(w *Worker, at place) {
 	path := "workers." + w.Name
 	switch {
 	case w.Producer == "watch" && !r.said(path+".dir"):
