@@ -23,8 +23,8 @@ type Config struct {
 	// it. Default 30 s. Shorter notices a dead machine sooner and writes more often.
 	Lease time.Duration
 
-	// Grace is how long running handlers may go on when Consume is told to end, before their context is cancelled.
-	// Default 25 s; No: they are cancelled at once.
+	// Grace is how long running handlers may go on when Consume is told to end, before their context is cancelled; then
+	// they have another 5 s. Default 25 s; No: they are cancelled at once.
 	Grace time.Duration
 
 	// MaxRun is the longest that one attempt may take, from the start of its handler; a job's own wins. Default 1 h;
@@ -60,8 +60,9 @@ type Config struct {
 	// default 30 s.
 	SweepEvery, PurgeEvery time.Duration
 
-	// Finished is called after each outcome is on disk, with the job as it was taken and what came of it; not for jobs
-	// finished by hand. It must be quick: reports of other jobs wait for it. Default: none.
+	// Finished is called after each outcome is on disk, with the job as it was taken and what came of it; also for DoneIn,
+	// when the handler has returned, but not for jobs finished by hand. It must be quick, since reports of other jobs wait
+	// for it, and must not panic. Default: none.
 	Finished func(job Info, f Finished)
 
 	// Logger hears what happens. Default slog.Default().
@@ -110,6 +111,10 @@ func (c Config) withDefaults() (Config, error) {
 		return bad("Lease", c.Lease, "100 ms to 24 h")
 	case c.MaxAttempts < 1 || c.MaxAttempts > MaxAttemptsBound:
 		return bad("MaxAttempts", c.MaxAttempts, "1 to 1,000")
+	case c.Grace < No:
+		return bad("Grace", c.Grace, "No, or longer than nothing")
+	case c.MaxRun < No:
+		return bad("MaxRun", c.MaxRun, "No, or longer than nothing")
 	case c.MaxCrashes < No:
 		return bad("MaxCrashes", c.MaxCrashes, "No, or 1 and more")
 	case c.SweepEvery <= 0:

@@ -67,6 +67,9 @@ func newEngine(c Config, handlers []Handler) (*engine, error) {
 		running: map[*hold]struct{}{}, paces: map[string]*pace{},
 	}
 	for _, h := range handlers {
+		if h.run == nil || h.store == nil {
+			return nil, fmt.Errorf("%w: queue %q has no function to handle its jobs", ErrInvalid, h.queue)
+		}
 		if err := CheckQueueName(h.queue); err != nil {
 			return nil, err
 		}
@@ -89,10 +92,14 @@ func newEngine(c Config, handlers []Handler) (*engine, error) {
 
 // run is the life of a Consume.
 func (e *engine) run(ctx context.Context) error {
-	if err := e.keeper.enlist(ctx); err != nil {
-		return fmt.Errorf("consume: %w", err)
+	if ctx.Err() != nil {
+		return nil
 	}
 	e.base = context.WithoutCancel(ctx)
+	// Not ctx: who is told to end while beginning signs on and off, and leaves nothing behind.
+	if err := e.keeper.enlist(e.base); err != nil {
+		return fmt.Errorf("consume: %w", err)
+	}
 	service, endService := context.WithCancel(e.base) // heartbeats and reports outlive ctx
 	var serving sync.WaitGroup
 	serving.Go(func() { e.keeper.run(service) })

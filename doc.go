@@ -16,5 +16,6 @@
 // or when its consumer died or was cut off; only the current holder of a job's lease can report on it.
 // docs/guarantees.md has every line of it, and the test that proves the line.
 //
-// Everything here is safe for concurrent use unless it says otherwise. Errors wrap one of the sentinels of this package.
+// Everything here is safe for concurrent use unless it says otherwise. Errors wrap one of the sentinels of this package,
+// or the error of the context that was given: then nothing has happened.
 package holdfast

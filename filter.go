@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// Filter names jobs: those that meet every field that is set. The zero Filter names all jobs.
+// Filter names jobs: those that meet every field that is set. The zero Filter names all jobs. A list that is empty but
+// not nil names none: who computes a list of ids and finds none means no job, not all.
 type Filter struct {
 	IDs         []ID
 	Queues      []string
@@ -56,9 +57,14 @@ func (f Filter) String() string {
 	return strings.Join(words, " ")
 }
 
+// None says that the filter names no job: one of its lists is empty but not nil.
+func (f *Filter) None() bool {
+	return f.IDs != nil && len(f.IDs) == 0 || f.Queues != nil && len(f.Queues) == 0 || f.States != nil && len(f.States) == 0
+}
+
 // Match says whether the filter names the job: the meaning that every store's own query has.
 func (f *Filter) Match(i *Info) bool {
-	return (len(f.IDs) == 0 || has(f.IDs, i.ID)) &&
+	return !f.None() && (len(f.IDs) == 0 || has(f.IDs, i.ID)) &&
 		(len(f.Queues) == 0 || has(f.Queues, i.Queue)) &&
 		(len(f.States) == 0 || has(f.States, i.State)) &&
 		(f.MadeSince.IsZero() || !i.MadeAt.Before(f.MadeSince)) &&

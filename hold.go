@@ -129,6 +129,10 @@ func (h *hold) overdue() bool {
 
 // outcome makes the report of what the handler returned.
 func (h *hold) outcome(c *Config, err error) Outcome {
+	text := ""
+	if err != nil {
+		text = cut(err.Error(), MaxErrorBytes) // foreign code: not under the lock
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	o := Outcome{Lease: h.lease, Log: h.log.take()}
@@ -143,7 +147,7 @@ func (h *hold) outcome(c *Config, err error) Outcome {
 	case errors.As(err, &v) && v.released:
 		o.Kind, o.After = OutcomeReleased, v.after
 	default:
-		o.Kind, o.Error, o.MaxAttempts = OutcomeFailed, cut(err.Error(), MaxErrorBytes), c.MaxAttempts
+		o.Kind, o.Error, o.MaxAttempts = OutcomeFailed, text, c.MaxAttempts
 		o.After = min(max(c.Backoff(h.info.Failures+1), 0), MaxDelay)
 		if v != nil {
 			o.Final = v.final
@@ -160,18 +164,17 @@ func (h *hold) outcome(c *Config, err error) Outcome {
 	return o
 }
 
-// call runs a handler and makes a panic, or an exit of its goroutine, the attempt's failure.
+// call runs a handler and makes a panic the attempt's failure.
 func call(ctx context.Context, h *hold, f func(context.Context, *hold) error) (err error) {
-	returned := false
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		} else if !returned {
-			err = errors.New("the handler ended its goroutine (runtime.Goexit) instead of returning")
 		}
 	}()
 	err = f(ctx, h)
-	returned = true
+	if err != nil {
+		_ = err.Error() // a panic in there is the handler's too
+	}
 	return err
 }
 

@@ -25,9 +25,10 @@ var edges = map[string][]string{
 	"storetest": {".", "memory", "pgregory.net/rapid"},
 
 	"cmd/holdfast": {"internal/cli"},
+	"docs":         {},
 	"examples/":    {".", "sqlite"},
 
-	"internal/cli": {".", "sqlite", "internal/config", "internal/pipeline",
+	"internal/cli": {".", "sqlite", "docs", "internal/config", "internal/pipeline", "internal/supervise", "internal/torture",
 		"github.com/mattn/go-isatty", "github.com/spf13/cobra", "github.com/spf13/pflag"},
 	"internal/config": {".", "github.com/goccy/go-yaml", "github.com/goccy/go-yaml/ast", "github.com/goccy/go-yaml/lexer",
 		"github.com/goccy/go-yaml/parser", "github.com/goccy/go-yaml/token"},
@@ -38,6 +39,7 @@ var edges = map[string][]string{
 	"internal/pipeline":            {".", "internal/supervise"},
 	"internal/supervise":           {},
 	"internal/testrequire":         {},
+	"internal/torture":             {"."},
 }
 
 // What a program that imports the root and package sqlite links, on Linux. More than that is a decision.

@@ -40,11 +40,17 @@ func (j *Job[T]) Release(ctx context.Context, after time.Duration) error {
 
 // DoneIn says that the job is processed, in the caller's own transaction on the store's database: its commit records
 // the completion, with its result and the jobs put with In(job), together with whatever else it wrote. So the effect is
-// exactly once. If it is not committed, the attempt failed when the handler returns. Commit soon: on SQLite every writer
-// of the file waits for it, and from DoneIn on the job gets no more heartbeats. ErrLeaseLost: roll back.
+// exactly once. If it is not committed, the attempt failed when the handler returns (or what the handler returns is its
+// outcome); DoneIn may also be called again in another transaction. Commit soon: on SQLite every writer of the file waits
+// for it, and from DoneIn on the job gets no more heartbeats. With Get, call Done after the commit, which answers nil and
+// lets go of the job, or Fail or Release after a rollback. ErrLeaseLost: roll back.
 func (j *Job[T]) DoneIn(ctx context.Context, tx Tx) error {
 	h := j.hold
+	if tx.store == nil {
+		return fmt.Errorf("%w: DoneIn needs a Tx made by the store's Join", ErrInvalid)
+	}
 	o := h.outcome(&h.keeper.config, nil)
+	h.unsent(o.Log) // if it is rolled back, the failure tells it
 	finished, err := tx.store.Finish(ctx, []Outcome{o})
 	if err != nil {
 		return err
@@ -58,7 +64,8 @@ func (j *Job[T]) DoneIn(ctx context.Context, tx Tx) error {
 	return nil
 }
 
-// SetResult keeps v, as JSON of at most 1 MiB, with the job when it is done. The last call counts.
+// SetResult keeps v, as JSON of at most 1 MiB, with the job when it is done. The last call counts. ErrInvalid, ErrTooLarge;
+// ErrConflict: the job was reported already.
 func (j *Job[T]) SetResult(v any) error {
 	result, err := json.Marshal(v)
 	if err != nil {
@@ -69,7 +76,23 @@ func (j *Job[T]) SetResult(v any) error {
 	}
 	j.hold.mu.Lock()
 	defer j.hold.mu.Unlock()
+	if err := j.hold.closed(); err != nil {
+		return err
+	}
 	j.hold.result = result
+	return nil
+}
+
+// closed says why nothing can be added to the completion any more. Callers hold mu.
+func (h *hold) closed() error {
+	select {
+	case <-h.lost:
+		return fmt.Errorf("job %v: %w", h.lease.Job, ErrLeaseLost)
+	default:
+	}
+	if h.over || h.inTx {
+		return fmt.Errorf("%w: job %v was reported already; its result and what it produces come before", ErrConflict, h.lease.Job)
+	}
 	return nil
 }
 
@@ -98,11 +121,17 @@ func (j *Job[T]) Fence() int64 { return j.hold.lease.Fence }
 // ErrLeaseLost as its cause.
 func (j *Job[T]) Lost() <-chan struct{} { return j.hold.lost }
 
+// keptBy is the store that the job is in.
+func (j *Job[T]) keptBy() Store { return j.hold.keeper.store }
+
 // put makes the job a Scope: what is put with In(job) waits for its completion.
 func (j *Job[T]) put(_ context.Context, jobs []NewJob) ([]Inserted, error) {
 	h := j.hold
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if err := h.closed(); err != nil {
+		return nil, err
+	}
 	if len(h.produced)+len(jobs) > MaxProduced {
 		return nil, fmt.Errorf("%w: job %v produces more than %d jobs", ErrTooLarge, j.ID, MaxProduced)
 	}
@@ -120,9 +149,11 @@ func (h *hold) report(ctx context.Context, cause error) error {
 	o := h.outcome(&h.keeper.config, cause)
 	finished, err := h.keeper.store.Finish(ctx, []Outcome{o})
 	if err != nil {
+		h.unsent(o.Log)
 		return fmt.Errorf("job %v: %w", h.lease.Job, err)
 	}
 	if err := finished[0].Err; err != nil {
+		h.unsent(o.Log)
 		if errorIsLost(err) {
 			h.lose()
 			h.keeper.drop(h)

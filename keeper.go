@@ -25,6 +25,7 @@ type keeper struct {
 	mu    sync.Mutex
 	holds map[Lease]*hold
 	end   context.CancelFunc // of the automatic loop
+	leave bool               // sign off when nothing is held any more
 	// letGo gives back a job in hand whose queue was paused or whose cancel was asked before its handler started.
 	letGo func(*hold)
 }
@@ -39,6 +40,22 @@ func (k *keeper) enlist(ctx context.Context) error {
 		ID: k.id, Name: k.config.Name, Host: hostName(), PID: os.Getpid(), Version: Version(),
 		Queues: k.queues, MaxCrashes: k.config.MaxCrashes,
 	}}})
+}
+
+// retire signs off the consumer of a queue that nobody can take from any more, once nothing is held.
+func (k *keeper) retire() {
+	k.mu.Lock()
+	k.leave = len(k.holds) > 0
+	leave := k.leave
+	k.mu.Unlock()
+	if leave {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), k.config.Lease)
+	defer cancel()
+	if err := k.gone(ctx); err != nil && !errors.Is(err, ErrClosed) {
+		k.config.Logger.Warn("sign off", "consumer", k.id, "error", err)
+	}
 }
 
 // gone says that it has ended in peace.
@@ -113,7 +130,12 @@ func (k *keeper) drop(h *hold) {
 		k.end()
 		k.end = nil
 	}
+	leave := k.leave && len(k.holds) == 0
+	k.leave = k.leave && !leave
 	k.mu.Unlock()
+	if leave {
+		go k.retire()
+	}
 	h.mu.Lock()
 	after := h.after
 	h.after = nil
@@ -154,6 +176,13 @@ func (k *keeper) attend(ctx context.Context, h *hold) {
 	end := func(cause error) {
 		ctx, cancel := context.WithTimeout(own, k.config.Lease)
 		defer cancel()
+		if h.committing() {
+			if info, _, err := k.store.Show(ctx, h.lease.Job); err == nil && info.State == Done && info.Fence == h.lease.Fence {
+				h.finish() // by the caller's own commit
+				k.drop(h)
+				return
+			}
+		}
 		if err := h.report(ctx, cause); err != nil && !errorIsLost(err) {
 			k.config.Logger.Warn("end a held job", "job", h.lease.Job, "queue", h.info.Queue, "error", err)
 		}
@@ -193,6 +222,10 @@ func (k *keeper) listen(ctx context.Context) {
 	var since Tick
 	for ctx.Err() == nil {
 		tick, err := k.store.Wait(ctx, Wait{Consumer: k.id, Since: since})
+		if errors.Is(err, ErrClosed) {
+			k.loseAll() // the store has let go of us
+			return
+		}
 		if err != nil {
 			if ctx.Err() == nil && sleep(ctx, time.Second) != nil {
 				return
@@ -210,12 +243,7 @@ func (k *keeper) listen(ctx context.Context) {
 // beatAll sends one heartbeat for each job in hand. A call that waits (a writer is frozen: nobody else can take the jobs
 // either) loses nothing; a call that fails for a whole lease does.
 func (k *keeper) beatAll(ctx context.Context) {
-	k.mu.Lock()
-	holds := make([]*hold, 0, len(k.holds))
-	for _, h := range k.holds {
-		holds = append(holds, h)
-	}
-	k.mu.Unlock()
+	holds := k.all()
 	k.letGoOverdue(holds)
 	var beats []Beat
 	var beaten []*hold
@@ -251,6 +279,8 @@ func (k *keeper) beatSome(ctx context.Context, beats []Beat, holds []*hold) {
 	for i, a := range answers {
 		h := holds[i]
 		switch {
+		case errorIsLost(a.Err) && h.committing():
+			// DoneIn came between: the caller's commit has ended the lease, or will say so itself.
 		case errorIsLost(a.Err):
 			k.config.Logger.Warn("lease lost", "job", h.lease.Job, "queue", h.info.Queue, "fence", h.lease.Fence)
 			k.lost(h)
@@ -276,6 +306,23 @@ func (k *keeper) letGoOverdue(holds []*hold) {
 		if h.unstarted() && time.Since(h.claimed) > k.config.Lease/3 {
 			k.letGo(h)
 		}
+	}
+}
+
+// all gives the jobs in our hands.
+func (k *keeper) all() []*hold {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	holds := make([]*hold, 0, len(k.holds))
+	for _, h := range k.holds {
+		holds = append(holds, h)
+	}
+	return holds
+}
+
+func (k *keeper) loseAll() {
+	for _, h := range k.all() {
+		k.lost(h)
 	}
 }
 

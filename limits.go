@@ -26,6 +26,7 @@ const (
 	MaxPage          = 500                       // jobs in one page of List
 	MaxWait          = time.Minute               // one Wait or long poll
 	MinKept          = 10 * time.Minute          // an ended job is kept at least so long, so that answers can be repeated
+	KeepAttempts     = 100                       // of a job, the latest ones
 	KeepStats        = 31 * 24 * time.Hour       // figures are kept so long
 )
 

@@ -24,7 +24,8 @@ func RetryAfter(err error, d time.Duration) error {
 	return &verdict{err: err, after: min(max(d, 0), MaxDelay), timed: true}
 }
 
-// ReleaseAfter gives the job back: no attempt is spent, and it is due again after d.
+// ReleaseAfter gives the job back: no attempt is spent, and it is due again after d, at most ten years. A handler that
+// always says 0 gets its job again at once, and for ever.
 func ReleaseAfter(d time.Duration) error {
 	return &verdict{err: errReleased, after: min(max(d, 0), MaxDelay), released: true}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -19,8 +20,9 @@ type Queue[T any] struct {
 	take     *taker // shared with what In makes of it
 }
 
-// NewQueue makes a queue of a store; nothing is written. The defaults are options of every Put and end up in each job.
-// A bad name is reported by the first call that uses it: ErrInvalid.
+// NewQueue makes a queue of a store; nothing is written. Make it once and keep it: the first Get or TryGet makes it a
+// consumer of its own, which signs off some time after the Queue is garbage. The defaults are options of every Put and end
+// up in each job. A bad name is reported by the first call that uses it: ErrInvalid.
 func NewQueue[T any](s Store, name string, defaults ...PutOption) *Queue[T] {
 	return &Queue[T]{store: s, scope: storeScope{s}, name: name, defaults: defaults, take: &taker{store: s}}
 }
@@ -29,11 +31,32 @@ func NewQueue[T any](s Store, name string, defaults ...PutOption) *Queue[T] {
 func (q *Queue[T]) Name() string { return q.name }
 
 // In gives the same queue, whose Puts are committed together with s, or not at all: with a job's completion, or with the
-// caller's own transaction.
+// caller's own transaction, which then also says into which database. While a transaction is open on SQLite, a Put
+// without In waits for its end: in the same goroutine for ever, so use In there.
+//
+// With a job as scope, whether a unique key is held is seen at the completion only: the id that Put gives may then be of a
+// job that is never made (KeepFirst, Replace).
 func (q *Queue[T]) In(s Scope) *Queue[T] {
 	in := *q
 	in.scope = s
 	return &in
+}
+
+// checkScope says whether the queue's Puts can be committed with its scope.
+func (q *Queue[T]) checkScope() error {
+	switch s := q.scope.(type) {
+	case nil:
+		return fmt.Errorf("%w: In needs a job or a Tx", ErrInvalid)
+	case Tx:
+		if s.store == nil {
+			return fmt.Errorf("%w: the Tx is empty; a store's Join makes one", ErrInvalid)
+		}
+	case interface{ keptBy() Store }:
+		if s.keptBy() != q.store {
+			return fmt.Errorf("%w: the job is of another store than the queue", ErrInvalid)
+		}
+	}
+	return nil
 }
 
 // Put puts one job. A nil error means that it is on disk (with In: that it will be, with its scope) and is delivered
@@ -55,7 +78,16 @@ func (q *Queue[T]) PutMany(ctx context.Context, data []T, opts ...PutOption) ([]
 
 func (q *Queue[T]) put(ctx context.Context, data []T, opts []PutOption, single bool) ([]ID, error) {
 	model := NewJob{Queue: q.name}
-	for _, list := range [][]PutOption{q.defaults, opts} {
+	if q.store == nil {
+		return nil, fmt.Errorf("%w: queue %q has no store", ErrInvalid, q.name)
+	}
+	if err := q.checkScope(); err != nil {
+		return nil, fmt.Errorf("put in queue %s: %w", q.name, err)
+	}
+	for i, list := range [][]PutOption{q.defaults, opts} {
+		if i == 1 && !model.ID.IsZero() {
+			return nil, fmt.Errorf("%w: WithID is for one Put, not a default of queue %q", ErrInvalid, q.name)
+		}
 		for _, o := range list {
 			if o.apply == nil {
 				continue // the zero PutOption
@@ -95,7 +127,7 @@ func (q *Queue[T]) put(ctx context.Context, data []T, opts []PutOption, single b
 	for i, m := range made {
 		ids[i] = m.ID
 		if m.Err != nil {
-			refused = append(refused, fmt.Errorf("put in queue %s: %w: job %v has the key or id", q.name, m.Err, m.ID))
+			refused = append(refused, fmt.Errorf("put in queue %s: %w", q.name, m.Err))
 		}
 	}
 	if len(refused) > 0 {
@@ -174,6 +206,9 @@ type Handler struct {
 // f's context lives as long as the attempt; it is not the one given to Consume. It is cancelled, with context.Cause
 // ErrLeaseLost, ErrCancelled, ErrTimedOut or ErrStopping.
 func (q *Queue[T]) Handle(f func(context.Context, *Job[T]) error) Handler {
+	if f == nil {
+		return Handler{store: q.store, queue: q.name} // Consume refuses it
+	}
 	return Handler{store: q.store, queue: q.name, run: func(ctx context.Context, h *hold) error {
 		job, err := decode[T](h)
 		if err != nil {
@@ -205,6 +240,8 @@ func (t *taker) ready(ctx context.Context, queue string) (*keeper, error) {
 			return nil, err
 		}
 		t.keeper = k
+		// Nobody closes a Queue. When the last one that took with it is garbage and holds nothing, the consumer signs off.
+		runtime.AddCleanup(t, func(k *keeper) { go k.retire() }, k)
 	}
 	return t.keeper, nil
 }

@@ -140,8 +140,13 @@ func (r *reporter) answered(sent report, f Finished) {
 		if e.config.Finished != nil {
 			e.config.Finished(h.info, f)
 		}
-	case errorIsLost(f.Err) && h.committing():
-		e.keeper.drop(h) // recorded by the caller's own commit
+	case errorIsLost(f.Err) && h.committing() && r.committed(h):
+		e.keeper.drop(h)
+		done := Finished{State: Done, Last: true}
+		e.logFinished(report{h, Outcome{Kind: OutcomeDone, Took: sent.outcome.Took}}, done)
+		if e.config.Finished != nil {
+			e.config.Finished(h.info, done)
+		}
 	case errorIsLost(f.Err):
 		e.config.Logger.Warn("late outcome refused: lease lost", "job", h.lease.Job, "queue", h.info.Queue, "fence", h.lease.Fence, "outcome", sent.outcome.Kind)
 		h.lose()
@@ -153,6 +158,12 @@ func (r *reporter) answered(sent report, f Finished) {
 		e.config.Logger.Error("outcome refused", "job", h.lease.Job, "queue", h.info.Queue, "error", f.Err)
 		e.keeper.drop(h)
 	}
+}
+
+// committed says whether the caller's own transaction has recorded the completion.
+func (r *reporter) committed(h *hold) bool {
+	info, _, err := r.engine.store.Show(r.engine.base, h.lease.Job)
+	return err == nil && info.State == Done && info.Fence == h.lease.Fence
 }
 
 // drain waits until all is written, at most so long.

@@ -56,14 +56,22 @@ func (e *engine) handle(h *hold) {
 	if maxRun > 0 {
 		giveUp = time.AfterFunc(maxRun+e.config.Grace+killAfter, func() { e.giveUp(h, maxRun) })
 	}
-	err := call(ctx, h, e.handlers[h.info.Queue].run)
-	if limit != nil {
-		limit.Stop()
-		giveUp.Stop()
-	}
-	e.paceOf(h).add(time.Since(h.startedAt()))
-	e.settle(h, err, context.Cause(ctx), maxRun)
+	err := errGoexit
+	defer func() {
+		if limit != nil {
+			limit.Stop()
+			giveUp.Stop()
+		}
+		e.paceOf(h).add(time.Since(h.startedAt()))
+		e.settle(h, err, context.Cause(ctx), maxRun)
+		if err == errGoexit {
+			e.working.Go(e.work) // nothing keeps this goroutine from ending: another takes its slot
+		}
+	}()
+	err = call(ctx, h, e.handlers[h.info.Queue].run)
 }
+
+var errGoexit = errors.New("the handler ended its goroutine (runtime.Goexit, as t.FailNow does) instead of returning")
 
 // settle reports what a handler returned.
 func (e *engine) settle(h *hold, err, cause error, maxRun time.Duration) {

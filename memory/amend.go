@@ -19,6 +19,9 @@ func (s *Store) Amend(ctx context.Context, a holdfast.Amend) (holdfast.Amended, 
 	}
 	defer s.mu.Unlock()
 	var done holdfast.Amended
+	if a.Filter.None() {
+		return done, nil
+	}
 	what := a.Filter.String()
 	switch a.Action {
 	case holdfast.ActionPause, holdfast.ActionResume:

@@ -104,6 +104,7 @@ func (s *Store) deliver(j *job, c holdfast.Claim, now time.Time) {
 		host = consumer.Host
 	}
 	j.attempts = append(j.attempts, holdfast.Attempt{N: j.Attempt, Consumer: c.Consumer, Host: host, StartedAt: now})
+	j.attempts = j.attempts[max(len(j.attempts)-holdfast.KeepAttempts, 0):]
 	s.settle(j, holdfast.Running, holdfast.ReasonNone, now)
 	j.LeaseUntil = truncate(now.Add(c.Lease))
 	s.rollup(j.Queue, now).Started++

@@ -66,6 +66,9 @@ func (t *tx) pause(a holdfast.Amend) (int, error) {
 
 // amendJobs changes the next Limit jobs that the filter names, in the order of their puts.
 func (s *Store) amendJobs(ctx context.Context, a holdfast.Amend) (holdfast.Amended, error) {
+	if a.Filter.None() {
+		return holdfast.Amended{}, nil
+	}
 	what := a.Filter.String()
 	f := a.Filter
 	if len(f.IDs) == 0 && len(f.States) == 0 {

@@ -362,8 +362,20 @@ const sweptSlack = 100 // milliseconds
 const insertAttempt = `insert into holdfast_attempts (seq, n, consumer, started_at, stopped_at, took, outcome, error)
 	values (?, ?, ?, ?, ?, ?, ?, ?)`
 
-// file moves the latest attempt out of the job's row, because another follows.
+var forgetAttempts = []string{
+	`delete from holdfast_attempts where seq = ? and n <= ?`,
+	`delete from holdfast_logs where seq = ? and n <= ?`,
+}
+
+// file moves the latest attempt out of the job's row, because another follows, and forgets what is too long ago.
 func (t *tx) file(j *job) error {
+	if old := j.Attempt + 1 - holdfast.KeepAttempts; old > 0 {
+		for _, sql := range forgetAttempts {
+			if _, err := t.exec(sql, num(j.seq), num(old)); err != nil {
+				return err
+			}
+		}
+	}
 	if j.Attempt == 0 || j.filed {
 		return nil
 	}

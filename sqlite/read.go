@@ -103,6 +103,9 @@ func showAttempts(c *conn, j *job) (attempts []holdfast.Attempt, err error) {
 
 // List implements holdfast.Store.
 func (s *Store) List(ctx context.Context, l holdfast.List) (holdfast.Page, error) {
+	if l.Filter.None() {
+		return holdfast.Page{}, ctx.Err()
+	}
 	limit := l.Limit
 	if limit <= 0 || limit > holdfast.MaxPage {
 		limit = holdfast.MaxPage
@@ -112,7 +115,7 @@ func (s *Store) List(ctx context.Context, l holdfast.List) (holdfast.Page, error
 	if err != nil {
 		return holdfast.Page{}, fmt.Errorf("list: %w", err)
 	}
-	var page holdfast.Page
+	page := holdfast.Page{}
 	for _, j := range jobs {
 		page.Jobs = append(page.Jobs, j.Info)
 	}

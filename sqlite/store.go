@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -77,6 +78,9 @@ const smallestDatabase = 512
 func open(ctx context.Context, path string) (_ *Store, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
+	}
+	if path == ":memory:" || strings.HasPrefix(path, "file:") {
+		return nil, fmt.Errorf("%w: %s is not the path of a file; for a store in memory use package memory", holdfast.ErrUnusable, path)
 	}
 	real, err := realPath(path)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 )
 
 var amendPromises = []promise{
+	{"an empty list names no job, nil names all", amendNone},
 	{"each action changes the states that it says and no other", amendStates},
 	{"a retry begins anew", amendRetryForgets},
 	{"a retry makes the next attempt due now", amendRetryScheduled},
@@ -256,4 +257,15 @@ func amendPause(f *fixture) {
 	f.equal("not paused", f.counts(queue).PausedAt.IsZero(), true)
 	f.putOne(nil)
 	f.take()
+}
+
+func amendNone(f *fixture) {
+	f.put(jobs(3, nil)...)
+	for _, none := range []holdfast.Filter{{IDs: []holdfast.ID{}}, {Queues: []string{}}, {States: []holdfast.State{}}} {
+		done, err := f.Store.Amend(f.ctx, holdfast.Amend{Action: holdfast.ActionDelete, Filter: none, Actor: "ana", Activity: holdfast.NewID(), Limit: 10})
+		f.must("delete", err)
+		f.equal("deleted", done, holdfast.Amended{})
+		f.equal("listed", len(f.all(none)), 0)
+	}
+	f.equal("all", len(f.all(holdfast.Filter{})), 3)
 }

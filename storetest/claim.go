@@ -9,6 +9,7 @@ import (
 )
 
 var claimPromises = []promise{
+	{"the latest attempts are kept, a bounded number", claimKeepsAttempts},
 	{"a delivery tells all of its job", claimTells},
 	{"jobs come by priority, then time, then put order", claimOrder},
 	{"a batch comes in the order of its put", claimBatchOrder},
@@ -351,4 +352,17 @@ func claimSuspectNoBlock(f *fixture) {
 		got = append(got, d.Job)
 	}
 	f.equal("the healthy ones", got, healthy)
+}
+
+func claimKeepsAttempts(f *fixture) {
+	id := f.putOne(nil)
+	for range holdfast.KeepAttempts + 5 {
+		d := f.take()
+		f.extend(holdfast.Beat{Lease: d.Lease, Log: []byte("a line\n")})
+		f.release(d)
+	}
+	list := f.attempts(id)
+	f.equal("attempts", len(list), holdfast.KeepAttempts)
+	f.equal("the first kept", list[0].N, 6)
+	f.equal("the last", list[len(list)-1].N, holdfast.KeepAttempts+5)
 }
