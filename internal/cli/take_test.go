@@ -152,3 +152,22 @@ func TestAttemptsShowTheHostOfWhoTookByCommand(t *testing.T) {
 		t.Errorf("consumers are %+v, %v", records.Consumers, err)
 	}
 }
+
+func TestGetGivesBackEndedLeasesOfABusyQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPerson(t)
+		for range 20 {
+			p.ok("put", "q", "1")
+		}
+		_, left := p.take("q", "--lease", "2s")
+		for range 10 {
+			<-time.After(time.Second)
+			lease, id := p.take("q")
+			if id == left {
+				return
+			}
+			p.ok("done", lease)
+		}
+		t.Error("8 s after its lease had ended the job was given to nobody, because others were waiting")
+	})
+}
