@@ -18,6 +18,7 @@ import (
 
 	"github.com/holdfastq/holdfast"
 	"github.com/holdfastq/holdfast/internal/config"
+	"github.com/holdfastq/holdfast/internal/supervise"
 )
 
 // app is one run of the command: what it was given, and where it writes.
@@ -44,6 +45,7 @@ type app struct {
 
 // Main runs the command that the process was started with and gives its exit code.
 func Main() int {
+	supervise.Shim() // this process may be one
 	a := &app{
 		in: os.Stdin, out: os.Stdout, talk: os.Stderr, env: os.Getenv, environ: os.Environ(), open: openStore,
 		asks: isTerminal(os.Stdin), screen: isTerminal(os.Stdout),

@@ -46,6 +46,9 @@ func exitCode(err error) int {
 	if err == nil {
 		return 0
 	}
+	if child := (*childExit)(nil); errors.As(err, &child) {
+		return child.code
+	}
 	for i := len(exits) - 1; i >= 0; i-- {
 		for _, kind := range exits[i].errors {
 			if errors.Is(err, kind) {
@@ -63,6 +66,7 @@ func exitCodesTopic() *cobra.Command {
 	for _, e := range exits {
 		fmt.Fprintf(&text, "  %d  %s\n", e.code, e.meaning)
 	}
+	text.WriteString("\nrun ends with the exit code of its command, or with 128 and the number of the signal that ended it; 125 is trouble of our\nown. What a command of consume answers: holdfast help script.\n")
 	return &cobra.Command{Use: "exit-codes", Short: "what the exit codes mean", Long: text.String()}
 }
 

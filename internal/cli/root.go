@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/holdfastq/holdfast/docs"
 )
 
 // Groups of commands, in the order in which the help lists them.
@@ -53,14 +55,15 @@ func (a *app) root() *cobra.Command {
 			a.listed = append(a.listed, c)
 		}
 	}
-	add("make", a.putCommand())
-	add("take", a.getCommand(), a.doneCommand(), a.failCommand(), a.releaseCommand(), a.extendCommand())
+	add("make", a.putCommand(), a.runCommand())
+	add("take", a.getCommand(), a.doneCommand(), a.failCommand(), a.releaseCommand(), a.extendCommand(), a.consumeCommand())
 	add("see", a.lsCommand(), a.showCommand(), a.queuesCommand(), a.statsCommand())
 	add("mend", a.amendCommands()...)
 	add("mend", a.pauseCommand(), a.resumeCommand())
 	add("house", a.serveCommand(), a.managerCommand(), a.cleanerCommand(), a.versionCommand())
-	add("setup", a.configCommand())
-	root.AddCommand(exitCodesTopic(), wordsTopic(), jsonTopic())
+	add("setup", a.configCommand(), a.tortureCommand())
+	root.AddCommand(a.tortureChildCommand())
+	root.AddCommand(scriptTopic(), exitCodesTopic(), wordsTopic(), jsonTopic())
 	return root
 }
 
@@ -209,6 +212,10 @@ func helpOf(w io.Writer, cmd *cobra.Command) {
 // topic is a page of help that is no command.
 func topic(name, short, text string) *cobra.Command {
 	return &cobra.Command{Use: name, Short: short, Long: text}
+}
+
+func scriptTopic() *cobra.Command {
+	return topic("script", "how a script in any language consumes jobs", docs.Scripts)
 }
 
 func wordsTopic() *cobra.Command {

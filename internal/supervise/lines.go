@@ -27,16 +27,23 @@ type output struct {
 type stream struct {
 	out       *output
 	err       bool
+	raw       io.Writer // gets the bytes as they are; may be nil
 	long      []byte
 	longBytes int
 	buf       []byte // a line that has not ended
 }
 
-// readFrom reads a pipe to its end.
-func (s *stream) readFrom(r io.Reader) {
+// readFrom reads a pipe to its end, and closes it.
+func (s *stream) readFrom(r io.ReadCloser) {
+	defer r.Close()
 	chunk := make([]byte, 64<<10)
 	for {
 		n, err := r.Read(chunk)
+		if s.raw != nil && n > 0 {
+			if _, rawErr := s.raw.Write(chunk[:n]); rawErr != nil {
+				err = rawErr
+			}
+		}
 		s.out.mu.Lock()
 		s.write(chunk[:n])
 		if err != nil && len(s.buf) > 0 {

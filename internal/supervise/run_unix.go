@@ -74,7 +74,7 @@ func run(ctx context.Context, c Command) (Exit, error) {
 	if sayErr != nil {
 		exit.Left = endMarked(k.marker)
 	}
-	k.drain()
+	k.drain(ctx, c.Out != nil || c.Err != nil)
 	exit.Took = time.Since(began)
 	exit.Tail, exit.LastErr = k.out.end()
 	switch {
@@ -152,9 +152,9 @@ func (k *keeper) start(c *Command) (err error) {
 		return err
 	}
 	for i, f := range k.outputs {
-		s := &stream{out: &k.out, err: i == 1}
+		s := &stream{out: &k.out, err: i == 1, raw: c.Err}
 		if i == 0 {
-			s.long, s.longBytes = []byte(c.Long), c.LongBytes
+			s.raw, s.long, s.longBytes = c.Out, []byte(c.Long), c.LongBytes
 		}
 		k.reading.Go(func() { s.readFrom(f) })
 	}
@@ -211,10 +211,17 @@ func (k *keeper) listen() (report, error) {
 	return r, nil
 }
 
-// drain waits for the end of the output. Nobody of the tree is left to write; but on some systems one may be.
-func (k *keeper) drain() {
+// drain waits for the end of the output. Nobody of the tree is left to write; but on some systems one may be, so it waits
+// for as long as a slow reader takes, patiently, only until ctx ends.
+func (k *keeper) drain(ctx context.Context, patiently bool) {
 	read := make(chan struct{})
 	go func() { k.reading.Wait(); close(read) }()
+	if patiently {
+		select {
+		case <-read:
+		case <-ctx.Done():
+		}
+	}
 	timer := time.NewTimer(closedBy)
 	defer timer.Stop()
 	select {
@@ -224,7 +231,9 @@ func (k *keeper) drain() {
 	for _, f := range k.outputs {
 		f.Close()
 	}
-	<-read
+	if !patiently {
+		<-read
+	}
 }
 
 // signalName gives the name by which people know a signal.

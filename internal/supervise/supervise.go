@@ -40,6 +40,10 @@ type Command struct {
 	// pipe is full. Text is valid until Line returns. See Lossy for what may be slow.
 	Line func(Line)
 
+	// Out and Err get stdout and stderr byte for byte. The child waits for them, as it does for whoever reads a pipe; one
+	// that gives an error is to the child a pipe that nobody reads any more. Default: none.
+	Out, Err io.Writer
+
 	// Long lets lines of stdout that begin with Long be up to LongBytes long.
 	Long      string
 	LongBytes int

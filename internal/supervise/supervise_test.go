@@ -187,6 +187,26 @@ func TestLongLinesOfAKindStayWhole(t *testing.T) {
 	}
 }
 
+func TestBytesAreHandedOnAsTheyAre(t *testing.T) {
+	var out, errs bytes.Buffer
+	sh(t, t.Context(), `printf 'a\r\n\000b'; printf x >&2`, func(c *Command) { c.Out, c.Err = &out, &errs })
+	if out.String() != "a\r\n\x00b" || errs.String() != "x" {
+		t.Errorf("got %q and %q", out.String(), errs.String())
+	}
+}
+
+func TestAReaderThatLeavesEndsTheWriter(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	r.Close()
+	if exit, _ := sh(t, t.Context(), "exec yes", func(c *Command) { c.Out = w }); exit.Signal != "SIGPIPE" {
+		t.Errorf("got %+v", exit.String())
+	}
+}
+
 // TestManyAtOnce: what one child has open, another must not hold open.
 func TestManyAtOnce(t *testing.T) {
 	var all sync.WaitGroup
