@@ -67,6 +67,15 @@ func (r *reader) types(line string) {
 		}
 		return
 	}
+	if args, is := strings.CutPrefix(line, "holdfast "); is && strings.HasPrefix(args, "consume ") {
+		p := start(r.t, r.dir, "holdfast", strings.Fields(args)...)
+		p.until("job processed")
+		p.signal(os.Interrupt)
+		if state := p.end(); state.ExitCode() != 0 {
+			r.t.Errorf("%s: %v: %s", line, state, p.talk.String())
+		}
+		return
+	}
 	cmd := exec.CommandContext(r.t.Context(), "sh", "-euc", line)
 	cmd.Dir = r.dir
 	cmd.Env = append(os.Environ(), "GOBIN="+r.bin, "PATH="+r.bin+string(filepath.ListSeparator)+os.Getenv("PATH"), "HOLDFAST_STORE=", "GORACE=atexit_sleep_ms=0")
