@@ -96,9 +96,12 @@ func (e *engine) run(ctx context.Context) error {
 		return nil
 	}
 	e.base = context.WithoutCancel(ctx)
-	// Not ctx: who is told to end while beginning signs on and off, and leaves nothing behind.
-	if err := e.keeper.enlist(e.base); err != nil {
-		return fmt.Errorf("consume: %w", err)
+	if err := e.keeper.enlist(ctx); err != nil {
+		if ctx.Err() == nil {
+			return fmt.Errorf("consume: %w", err)
+		}
+		e.signOff() // who is told to end while signing on leaves nothing behind
+		return nil
 	}
 	service, endService := context.WithCancel(e.base) // heartbeats and reports outlive ctx
 	var serving sync.WaitGroup
@@ -119,11 +122,8 @@ func (e *engine) run(ctx context.Context) error {
 		e.reports.drain(e.config.Lease)
 		endService()
 		serving.Wait()
-		bye, cancel := context.WithTimeout(e.base, killAfter)
-		defer cancel()
-		if goneErr := e.keeper.gone(bye); goneErr != nil && err == nil && !errors.Is(goneErr, ErrClosed) {
-			e.config.Logger.Warn("sign off", "consumer", e.keeper.id, "error", goneErr)
-		}
+		e.keeper.behind.Wait()
+		e.signOff()
 	}
 	if left == 0 {
 		end()
@@ -134,6 +134,15 @@ func (e *engine) run(ctx context.Context) error {
 		end()
 	}()
 	return errors.Join(err, fmt.Errorf("%w: %d handlers ignore their cancelled context; their jobs stay held until they return or this process ends", ErrStopping, left))
+}
+
+// signOff says that the consumer has ended in peace.
+func (e *engine) signOff() {
+	ctx, cancel := context.WithTimeout(e.base, killAfter)
+	defer cancel()
+	if err := e.keeper.gone(ctx); err != nil && !errors.Is(err, ErrClosed) {
+		e.config.Logger.Warn("sign off", "consumer", e.keeper.id, "error", err)
+	}
 }
 
 // dispatch claims until ctx ends, or the store cannot go on.
@@ -148,8 +157,7 @@ func (e *engine) dispatch(ctx context.Context) error {
 			}
 			continue
 		}
-		// Not ctx: a claim that has begun is answered, so that nothing is taken and forgotten.
-		holds, tick, err := e.keeper.claim(e.base, queues, n, suspects)
+		holds, tick, err := e.keeper.claim(ctx, queues, n, suspects)
 		if err == nil && len(holds) == 0 {
 			err = e.wait(ctx, queues, suspects, tick)
 		}
@@ -285,6 +293,13 @@ func (e *engine) poke() {
 	}
 }
 
+// look makes the dispatcher look again.
+func (e *engine) look() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.poke()
+}
+
 // settled notes that a job is out of our hands. Callers hold mu.
 func (e *engine) settled(h *hold) {
 	delete(e.running, h)
@@ -296,11 +311,13 @@ func (e *engine) settled(h *hold) {
 	}
 }
 
-// letGo gives back a job whose handler has not started.
-func (e *engine) letGo(h *hold) {
-	if h.finish() {
-		e.reports.add(h, Outcome{Lease: h.lease, Kind: OutcomeReleased, Unrun: true})
+// letGo gives back a job whose handler has not started; false: it has, or the job is not ours any more.
+func (e *engine) letGo(h *hold) bool {
+	if !h.letGo() {
+		return false
 	}
+	e.reports.add(h, Outcome{Lease: h.lease, Kind: OutcomeReleased, Unrun: true})
+	return true
 }
 
 // stop ends the work: what has not started is given back, handlers may finish within Grace, then are cancelled. It gives

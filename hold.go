@@ -23,7 +23,9 @@ type hold struct {
 	mu       sync.Mutex
 	started  time.Time // of the handler; zero: not yet
 	until    time.Time // by our own clock: nobody else can hold it before
-	over     bool      // an outcome was handed in, or the lease is lost: no more heartbeats
+	over     bool      // an outcome was handed in, or the lease is lost
+	dropped  bool      // the keeper has forgotten it
+	cause    error     // why its context is to end, said before there was one
 	inTx     bool      // DoneIn was called: the caller's commit decides
 	after    []func()  // to undo when it is dropped: timers
 	lost     chan struct{}
@@ -46,7 +48,19 @@ func (h *hold) begin(cancel context.CancelCauseFunc) bool {
 		return false
 	}
 	h.started, h.cancel = time.Now(), cancel
+	if h.cause != nil && cancel != nil {
+		cancel(h.cause)
+	}
 	return true
+}
+
+// letGo claims the right to give the job back unstarted; from then on it cannot begin.
+func (h *hold) letGo() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	first := !h.over && h.started.IsZero()
+	h.over = h.over || first
+	return first
 }
 
 // finish claims the right to report: true for the first caller alone.
@@ -58,10 +72,13 @@ func (h *hold) finish() bool {
 	return first
 }
 
-// stop cancels the handler's context with a cause.
+// stop cancels the handler's context with a cause, at its begin if that is still to come.
 func (h *hold) stop(cause error) {
 	h.mu.Lock()
 	cancel := h.cancel
+	if h.cause == nil {
+		h.cause = cause
+	}
 	h.mu.Unlock()
 	if cancel != nil {
 		cancel(cause)
@@ -88,11 +105,17 @@ func (h *hold) unstarted() bool {
 	return h.started.IsZero() && !h.over
 }
 
-// beat makes the next heartbeat; false when there is none to send.
+// beat makes the next heartbeat; false when there is none to send. A job whose outcome is on its way is kept alive until
+// the store has answered: it may be out of reach.
 func (h *hold) beat(length time.Duration) (Beat, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.over || h.inTx {
+	select {
+	case <-h.lost:
+		return Beat{}, false
+	default:
+	}
+	if h.inTx || h.dropped {
 		return Beat{}, false
 	}
 	b := Beat{Lease: h.lease, For: length, Progress: h.progress, Note: h.note, Log: h.log.take()}
@@ -118,6 +141,13 @@ func (h *hold) unsent(log []byte) {
 	later := h.log.take()
 	h.log.write(log)
 	h.log.write(later)
+}
+
+// reported says that an outcome was handed in: who then hears that the lease is gone has heard nothing new.
+func (h *hold) reported() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.over || h.inTx
 }
 
 // overdue says whether no heartbeat got through for a whole lease.

@@ -26,8 +26,9 @@ type keeper struct {
 	holds map[Lease]*hold
 	end   context.CancelFunc // of the automatic loop
 	leave bool               // sign off when nothing is held any more
-	// letGo gives back a job in hand whose queue was paused or whose cancel was asked before its handler started.
-	letGo func(*hold)
+	// letGo gives back a job in hand whose queue was paused or whose cancel was asked, unless its handler has started.
+	letGo  func(*hold) bool
+	behind sync.WaitGroup // claims that are given back behind the caller's back
 }
 
 func newKeeper(s Store, c Config, queues []string) *keeper {
@@ -77,7 +78,7 @@ func (k *keeper) claim(ctx context.Context, queues []string, n, suspects int) ([
 			return nil, Tick{}, err
 		}
 		if ctx.Err() != nil {
-			go k.giveBack(context.WithoutCancel(ctx), c)
+			k.behind.Go(func() { k.giveBack(context.WithoutCancel(ctx), c) })
 			return nil, Tick{}, ctx.Err()
 		}
 		if try == 3 {
@@ -138,7 +139,7 @@ func (k *keeper) drop(h *hold) {
 	}
 	h.mu.Lock()
 	after := h.after
-	h.after = nil
+	h.after, h.dropped = nil, true
 	h.mu.Unlock()
 	for _, f := range after {
 		f()
@@ -195,8 +196,16 @@ func (k *keeper) attend(ctx context.Context, h *hold) {
 		after = append(after, func() { timer.Stop() })
 	}
 	h.mu.Lock()
-	h.after = after
+	late := h.dropped
+	if !late {
+		h.after = after
+	}
 	h.mu.Unlock()
+	if late { // it has ended meanwhile
+		for _, f := range after {
+			f()
+		}
+	}
 }
 
 // run sends heartbeats every third of a lease, and at once when somebody asks something of our jobs.
@@ -279,15 +288,14 @@ func (k *keeper) beatSome(ctx context.Context, beats []Beat, holds []*hold) {
 	for i, a := range answers {
 		h := holds[i]
 		switch {
-		case errorIsLost(a.Err) && h.committing():
-			// DoneIn came between: the caller's commit has ended the lease, or will say so itself.
+		case errorIsLost(a.Err) && h.reported():
+			// Done, or DoneIn, came between: its own answer says what became of the lease.
 		case errorIsLost(a.Err):
 			k.config.Logger.Warn("lease lost", "job", h.lease.Job, "queue", h.info.Queue, "fence", h.lease.Fence)
 			k.lost(h)
 		case a.Err != nil:
 			k.config.Logger.Warn("heartbeat", "job", h.lease.Job, "queue", h.info.Queue, "error", a.Err)
-		case (a.CancelRequested || a.Paused) && h.unstarted() && k.letGo != nil:
-			k.letGo(h)
+		case (a.CancelRequested || a.Paused) && k.letGo != nil && k.letGo(h):
 		default:
 			h.beaten(sent.Add(k.config.Lease))
 			if a.CancelRequested {
@@ -303,7 +311,7 @@ func (k *keeper) letGoOverdue(holds []*hold) {
 		return
 	}
 	for _, h := range holds {
-		if h.unstarted() && time.Since(h.claimed) > k.config.Lease/3 {
+		if time.Since(h.claimed) > k.config.Lease/3 && h.unstarted() {
 			k.letGo(h)
 		}
 	}

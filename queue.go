@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"sync"
 	"time"
 )
 
@@ -24,7 +23,7 @@ type Queue[T any] struct {
 // consumer of its own, which signs off some time after the Queue is garbage. The defaults are options of every Put and end
 // up in each job. A bad name is reported by the first call that uses it: ErrInvalid.
 func NewQueue[T any](s Store, name string, defaults ...PutOption) *Queue[T] {
-	return &Queue[T]{store: s, scope: storeScope{s}, name: name, defaults: defaults, take: &taker{store: s}}
+	return &Queue[T]{store: s, scope: storeScope{s}, name: name, defaults: defaults, take: &taker{store: s, turn: make(chan struct{}, 1)}}
 }
 
 // Name is the queue's name.
@@ -220,16 +219,19 @@ func (q *Queue[T]) Handle(f func(context.Context, *Job[T]) error) Handler {
 
 // taker is what Get takes with: a consumer of its own, made at the first Get.
 type taker struct {
-	store Store
-
-	mu     sync.Mutex
+	store  Store
+	turn   chan struct{} // a mutex that obeys a context
 	keeper *keeper
 }
 
 // ready gives the keeper, and makes it known to the store first.
 func (t *taker) ready(ctx context.Context, queue string) (*keeper, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	select {
+	case t.turn <- struct{}{}:
+		defer func() { <-t.turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	if t.keeper == nil {
 		config, err := Config{}.withDefaults()
 		if err != nil {

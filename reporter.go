@@ -15,6 +15,7 @@ const reportBatch = 4_096
 type report struct {
 	hold    *hold
 	outcome Outcome
+	alone   bool // the store could not take it with others
 }
 
 // reporter writes outcomes: those that come while one Finish is under way go together into the next.
@@ -22,9 +23,12 @@ type reporter struct {
 	engine *engine
 	wake   chan struct{}
 
+	trouble time.Duration // the last pause before trying again; 0: all is well. Only run's goroutine has it
+
 	mu      sync.Mutex
 	pending []report
 	busy    bool
+	delayed int // outcomes that come again later
 	idle    *sync.Cond
 }
 
@@ -36,8 +40,12 @@ func newReporter(e *engine) *reporter {
 
 func (r *reporter) add(h *hold, o Outcome) {
 	r.mu.Lock()
-	r.pending = append(r.pending, report{h, o})
+	r.pending = append(r.pending, report{hold: h, outcome: o})
 	r.mu.Unlock()
+	r.knock()
+}
+
+func (r *reporter) knock() {
 	select {
 	case r.wake <- struct{}{}:
 	default:
@@ -51,6 +59,10 @@ func (r *reporter) take() []report {
 	n, bytes := 0, 0
 	for n < len(r.pending) && n < reportBatch {
 		o := &r.pending[n].outcome
+		if r.pending[n].alone {
+			n = max(n, 1)
+			break
+		}
 		bytes += len(o.Result) + len(o.Log)
 		for i := range o.New {
 			bytes += len(o.New[i].Data)
@@ -87,47 +99,107 @@ func (r *reporter) run(ctx context.Context) {
 	}
 }
 
-// send writes a batch, again and again until the store answers; false: ctx ended first.
+// send writes a batch; what does not get through comes again. False: ctx ended first.
 func (r *reporter) send(ctx context.Context, batch []report) bool {
-	e := r.engine
-	for trouble, tries := time.Duration(0), 1; len(batch) > 0; tries++ {
-		n := len(batch)
-		if tries > 3 {
-			n = 1 // one outcome that the store cannot take must not hold up the others
-		}
-		outcomes := make([]Outcome, n)
-		for i := range outcomes {
-			outcomes[i] = batch[i].outcome
-		}
-		finished, err := e.store.Finish(ctx, outcomes)
+	for tries := 1; ; tries++ {
+		err := r.finish(ctx, batch)
 		if err == nil {
-			for i, f := range finished {
-				r.answered(batch[i], f)
-			}
-			batch, trouble = batch[n:], 0
-			e.mu.Lock()
-			e.poke()
-			e.mu.Unlock()
-			continue
+			r.trouble = 0
+			return true
 		}
 		if errors.Is(err, ErrClosed) {
 			for _, b := range batch {
-				e.keeper.drop(b.hold) // the lease gives them back
+				r.engine.keeper.drop(b.hold) // the lease gives them back
 			}
+			r.engine.look()
 			return true
 		}
-		if n == 1 && (errors.Is(err, ErrInvalid) || errors.Is(err, ErrTooLarge)) {
-			r.answered(batch[0], Finished{Err: err})
-			batch = batch[1:]
-			continue
+		if batch[0].alone {
+			r.later(batch)
+			return true
 		}
-		trouble = min(max(2*trouble, 50*time.Millisecond), 5*time.Second)
-		e.config.Logger.Warn("report outcomes", "jobs", n, "error", err, "again_in", trouble)
-		if sleep(ctx, trouble) != nil {
+		r.trouble = min(max(2*r.trouble, 50*time.Millisecond), 5*time.Second)
+		r.engine.config.Logger.Warn("report outcomes", "jobs", len(batch), "error", err, "again_in", r.trouble)
+		if sleep(ctx, r.trouble) != nil {
 			return false
 		}
+		if tries < wholeTries {
+			continue
+		}
+		// One outcome that the store cannot take must not hold up the others.
+		if left := r.oneByOne(ctx, batch); len(left) < len(batch) {
+			r.later(left)
+		} else {
+			r.again(batch)
+		}
+		return true
 	}
-	return true
+}
+
+// again puts a batch of which nothing got through before what has come meanwhile, with another outcome first.
+func (r *reporter) again(batch []report) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	turned := append(batch[1:len(batch):len(batch)], batch[0])
+	r.pending = append(turned, r.pending...)
+}
+
+// How often a batch is tried whole, and how many single failures in a row mean that the store is out of reach.
+const (
+	wholeTries = 3
+	outOfReach = 8
+)
+
+// finish writes outcomes in one call and takes the answers.
+func (r *reporter) finish(ctx context.Context, batch []report) error {
+	outcomes := make([]Outcome, len(batch))
+	for i := range outcomes {
+		outcomes[i] = batch[i].outcome
+	}
+	finished, err := r.engine.store.Finish(ctx, outcomes)
+	if err != nil {
+		return err
+	}
+	for i, f := range finished {
+		r.answered(batch[i], f)
+	}
+	r.engine.look()
+	return nil
+}
+
+// oneByOne writes outcomes in a call each and gives those that did not get through.
+func (r *reporter) oneByOne(ctx context.Context, batch []report) (left []report) {
+	for i, b := range batch {
+		err := r.finish(ctx, []report{b})
+		if err == nil {
+			continue
+		}
+		if errors.Is(err, ErrInvalid) || errors.Is(err, ErrTooLarge) {
+			r.answered(b, Finished{Err: err})
+			continue
+		}
+		if left = append(left, b); len(left) == i+1 && len(left) >= outOfReach {
+			return append(left, batch[i+1:]...)
+		}
+	}
+	return left
+}
+
+// later tries outcomes again, each alone, after a while in which the others go on.
+func (r *reporter) later(left []report) {
+	for _, b := range left {
+		b.alone = true
+		r.mu.Lock()
+		r.delayed++
+		r.mu.Unlock()
+		time.AfterFunc(5*time.Second, func() {
+			r.mu.Lock()
+			r.delayed--
+			r.pending = append(r.pending, b)
+			r.mu.Unlock()
+			r.knock()
+		})
+	}
 }
 
 // answered takes the store's answer for one outcome.
@@ -143,7 +215,7 @@ func (r *reporter) answered(sent report, f Finished) {
 	case errorIsLost(f.Err) && h.committing() && r.committed(h):
 		e.keeper.drop(h)
 		done := Finished{State: Done, Last: true}
-		e.logFinished(report{h, Outcome{Kind: OutcomeDone, Took: sent.outcome.Took}}, done)
+		e.logFinished(report{hold: h, outcome: Outcome{Kind: OutcomeDone, Took: sent.outcome.Took}}, done)
 		if e.config.Finished != nil {
 			e.config.Finished(h.info, done)
 		}
@@ -178,7 +250,7 @@ func (r *reporter) drain(most time.Duration) {
 	defer timer.Stop()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for (len(r.pending) > 0 || r.busy) && !expired {
+	for (len(r.pending)+r.delayed > 0 || r.busy) && !expired {
 		r.idle.Wait()
 	}
 }
