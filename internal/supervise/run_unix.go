@@ -60,7 +60,7 @@ func run(ctx context.Context, c Command) (Exit, error) {
 	}
 	k := &keeper{marker: newMarker()}
 	k.out.line = c.Line
-	began := time.Now()
+	began, oomBefore := time.Now(), oomKills()
 	if err := k.start(&c); err != nil {
 		return Exit{}, fmt.Errorf("%w: %w", ErrNotStarted, err)
 	}
@@ -89,6 +89,7 @@ func run(ctx context.Context, c Command) (Exit, error) {
 	exit.Code = status.ExitStatus()
 	if status.Signaled() {
 		exit.Code, exit.Number, exit.Signal = -1, int(status.Signal()), signalName(status.Signal())
+		exit.OutOfMemory = status.Signal() == syscall.SIGKILL && !exit.Told && oomKills() > oomBefore
 	}
 	return exit, nil
 }

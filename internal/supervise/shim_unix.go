@@ -129,11 +129,30 @@ func (s *shim) end() {
 	if again {
 		return
 	}
-	for _, p := range s.tree() {
-		_ = p.signal(syscall.SIGTERM)
-	}
+	s.tell()
 	time.Sleep(s.order.Grace)
 	s.kill()
+}
+
+// tell sends TERM to the tree as it is at one moment: it stands still meanwhile. Otherwise a shell that was just starting
+// a program would be told and the program not, for which the shell then waits; and to tell newcomers later would hit
+// what somebody starts to clean up.
+func (s *shim) tell() {
+	still := map[process]bool{}
+	for walk, more := 0, true; more && walk < 20; walk++ {
+		more = false
+		for _, p := range s.tree() {
+			if !still[p.key()] {
+				still[p.key()] = true
+				more = p.signal(syscall.SIGSTOP) == nil || more
+			}
+		}
+	}
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGCONT} {
+		for p := range still {
+			_ = p.signal(sig)
+		}
+	}
 }
 
 // kill kills the tree, as often as it takes: somebody may fork meanwhile. If some are still there after a while (they

@@ -54,12 +54,15 @@ type Command struct {
 
 // Exit is how a child ended. By then nothing of its tree is left, except for Left.
 type Exit struct {
-	Code    int           // 0 to 255, or -1: a signal ended it
-	Signal  string        // that ended it: "SIGKILL"
-	Number  int           // of that signal
-	Told    bool          // we told it to end, because the context had
-	Killed  bool          // some of its tree had to be killed
-	Strays  bool          // it ended and left processes behind; they were ended
+	Code   int    // 0 to 255, or -1: a signal ended it
+	Signal string // that ended it: "SIGKILL"
+	Number int    // of that signal
+	Told   bool   // we told it to end, because the context had
+	Killed bool   // some of its tree had to be killed
+	Strays bool   // it ended and left processes behind; they were ended
+	// OutOfMemory says that it was killed, not by us, and that the kernel killed for want of memory meanwhile.
+	OutOfMemory bool
+
 	Left    int           // processes that even KILL did not end within 5 s
 	Memory  int64         // the most bytes that one process of the tree had in memory; 0: too few to be seen
 	Took    time.Duration // from its start
@@ -70,10 +73,13 @@ type Exit struct {
 // Success says whether it ended by itself with exit code 0.
 func (e *Exit) Success() bool { return e.Code == 0 }
 
-// String says how it ended: "exit 3", "killed by SIGKILL".
+// String says how it ended: "exit 3", "ended by SIGKILL".
 func (e *Exit) String() string {
 	if e.Code >= 0 {
 		return fmt.Sprintf("exit %d", e.Code)
+	}
+	if e.OutOfMemory {
+		return "ended by " + e.Signal + ", out of memory"
 	}
 	return "ended by " + e.Signal
 }

@@ -112,9 +112,34 @@ func TestTheLastLineOfStderrIsKept(t *testing.T) {
 
 func TestTermIsHeard(t *testing.T) {
 	ctx, change := untilSaid(t, "ready")
-	exit, _ := sh(t, ctx, "trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 60; done", change)
+	exit, _ := sh(t, ctx, "trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.05; done", change)
 	if exit.Code != 7 || !exit.Told || exit.Killed || !strings.Contains(string(exit.Tail), "bye") {
 		t.Errorf("got %+v", exit)
+	}
+}
+
+// TestTermReachesWhatIsBeingStarted: the word comes while the shell starts a program.
+func TestTermReachesWhatIsBeingStarted(t *testing.T) {
+	for range 20 {
+		ctx, change := untilSaid(t, "ready")
+		exit, _ := sh(t, ctx, "echo ready; sleep 60; exit 3", func(c *Command) {
+			change(c)
+			c.Grace = 10 * time.Second
+		})
+		if exit.Signal != "SIGTERM" || exit.Killed || exit.Took > 5*time.Second {
+			t.Errorf("got %+v", exit)
+		}
+	}
+}
+
+func TestTermLeavesWhatCleansUpAlone(t *testing.T) {
+	ctx, change := untilSaid(t, "ready")
+	exit, _ := sh(t, ctx, "trap 'sh -c \"sleep 0.05; echo cleaned\"; exit 7' TERM; echo ready; while :; do sleep 0.05; done", func(c *Command) {
+		change(c)
+		c.Grace = 10 * time.Second
+	})
+	if exit.Code != 7 || !strings.Contains(string(exit.Tail), "cleaned") {
+		t.Errorf("got %+v, %s", exit.String(), exit.Tail)
 	}
 }
 

@@ -24,12 +24,27 @@ func becomeSubreaper() {
 // peakIn is the most memory in bytes.
 func peakIn(usage *syscall.Rusage) int64 { return int64(usage.Maxrss) << 10 }
 
+// oomKills counts how often the kernel killed for want of memory, on this machine and in all its containers.
+func oomKills() uint64 {
+	text, err := os.ReadFile("/proc/vmstat")
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(text), "\noom_kill ")
+	number, _, _ := strings.Cut(rest, "\n")
+	n, _ := strconv.ParseUint(number, 10, 64)
+	return n
+}
+
 // process is a process and not just its pid: no other has both its pid and its tick.
 type process struct {
 	pid, parent int
 	tick        uint64 // of its start, since the boot
 	zombie      bool
 }
+
+// key is what makes it this process.
+func (p process) key() process { return process{pid: p.pid, tick: p.tick} }
 
 // look reads what the kernel says of a pid.
 func look(pid int) (process, error) {
@@ -217,7 +232,7 @@ func endAll(meant func(marker string) bool, left *int) int {
 			}
 			n++
 			if p.signal(syscall.SIGKILL) == nil {
-				killed[process{pid: p.pid, tick: p.tick}] = true
+				killed[p.key()] = true
 			}
 		}
 		if n == 0 || time.Now().After(until) {

@@ -76,7 +76,7 @@ func TestStraysOfAChildThatEndedAreEnded(t *testing.T) {
 func TestAStoppedChildIsEnded(t *testing.T) {
 	ctx, change := untilSaid(t, "ready")
 	exit, _ := sh(t, ctx, "echo ready; kill -STOP $$", change)
-	if exit.Signal != "SIGKILL" {
+	if exit.Signal != "SIGTERM" {
 		t.Errorf("got %+v", exit)
 	}
 }

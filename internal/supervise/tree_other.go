@@ -14,8 +14,13 @@ func becomeSubreaper() {}
 
 func peakIn(usage *syscall.Rusage) int64 { return int64(usage.Maxrss) }
 
+// It is not counted here.
+func oomKills() uint64 { return 0 }
+
 // process is the child's process group, the only thing that can be ended as a whole here.
 type process struct{ group int }
+
+func (p process) key() process { return p }
 
 func (p process) signal(s syscall.Signal) error { return syscall.Kill(-p.group, s) }
 
