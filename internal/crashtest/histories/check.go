@@ -44,16 +44,15 @@ type run []*op
 // runs joins calls where it can. The calls are sorted by their begin.
 func runs(ops []*op) []run {
 	var all []run
-	open := int64(0) // until when earlier calls may have happened
+	open, joins := int64(0), false // until when earlier calls may have happened; whether the last run takes more
 	for i, o := range ops {
 		alone := o.job.IsZero() && o.call > open && (i+1 == len(ops) || ops[i+1].call > o.ret)
-		if n := len(all) - 1; alone && n >= 0 && all[n][0].job.IsZero() && all[n][len(all[n])-1].ret == open && all[n][0].joins {
-			all[n] = append(all[n], o)
+		if alone && joins {
+			all[len(all)-1] = append(all[len(all)-1], o)
 		} else {
-			o.joins = alone
 			all = append(all, run{o})
 		}
-		open = max(open, o.ret)
+		open, joins = max(open, o.ret), alone
 	}
 	return all
 }

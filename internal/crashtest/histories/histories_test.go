@@ -21,12 +21,19 @@ var (
 	first = flag.Uint64("seed", 1, "the first history's seed; the others follow")
 )
 
-// howMany is fewer under the race detector, which looks for something else and takes its time.
+// howMany and howLarge are less under the race detector, which looks for something else and takes its time.
 func howMany() int {
 	if raceDetector {
 		return (*count + 9) / 10
 	}
 	return *count
+}
+
+func howLarge() int {
+	if raceDetector {
+		return *size / 10
+	}
+	return *size
 }
 
 func TestHistoriesOnMemory(t *testing.T) {
@@ -126,7 +133,7 @@ func shift(db *sql.DB, d time.Duration) error {
 // play plays one history and prints its line.
 func play(t *testing.T, w World, seed uint64) Result {
 	t.Helper()
-	r, err := Play(t.Context(), w, Plan{Seed: seed, Ops: *size})
+	r, err := Play(t.Context(), w, Plan{Seed: seed, Ops: howLarge()})
 	if err != nil {
 		t.Fatal(err)
 	}

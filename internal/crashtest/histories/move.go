@@ -366,5 +366,5 @@ func (c *client) reopen() {
 		c.complain("open again: %v", err)
 		return
 	}
-	slot.store = c.dress(s, c.rng.Uint64(), uint64(i))
+	c.dress(slot, s, c.rng.Uint64(), uint64(i))
 }

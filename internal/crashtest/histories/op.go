@@ -64,7 +64,6 @@ type op struct {
 	action   holdfast.Action
 	dead     []holdfast.ID
 	more     bool // a limit was reached: the step may have left this job alone
-	joins    bool // nobody else calls meanwhile: see runs
 
 	lost          bool // the answer was ErrLeaseLost
 	refused       bool // amend: the state does not allow it

@@ -20,6 +20,9 @@ type World struct {
 	// Wrap, if not nil, goes around each store: a planted bug.
 	Wrap func(holdfast.Store) holdfast.Store
 
+	// Above is the same, but the bad line is between it and the store.
+	Above func(holdfast.Store) holdfast.Store
+
 	// Shift moves all stored times back by d in one step. Nil: no time passes in the history.
 	Shift func(d time.Duration) error
 
@@ -73,7 +76,8 @@ type game struct {
 // slot is the place of one store, which may be closed and opened again.
 type slot struct {
 	mu    sync.RWMutex
-	store holdfast.Store
+	store holdfast.Store // at the far end of a bad line
+	under holdfast.Store // itself, with its planted bug
 }
 
 func (s *slot) get() holdfast.Store {
@@ -92,7 +96,7 @@ func Play(ctx context.Context, w World, p Plan) (Result, error) {
 	}
 	g := &game{world: w, rec: newRecord(), ctx: ctx}
 	for i, s := range w.Stores {
-		g.slots = append(g.slots, &slot{store: g.dress(s, p.Seed, uint64(i))})
+		g.slots = append(g.slots, g.dress(new(slot), s, p.Seed, uint64(i)))
 	}
 	start := time.Now()
 	var playing sync.WaitGroup
@@ -118,19 +122,21 @@ func Play(ctx context.Context, w World, p Plan) (Result, error) {
 }
 
 // dress puts a planted bug and lost answers around a store.
-func (g *game) dress(s holdfast.Store, seed, i uint64) holdfast.Store {
+func (g *game) dress(slot *slot, s holdfast.Store, seed, i uint64) *slot {
 	if g.world.Wrap != nil {
 		s = g.world.Wrap(s)
 	}
-	return newLossy(s, rand.New(rand.NewPCG(seed, 1_000_000+i)))
+	slot.under = s
+	slot.store = newLossy(s, rand.New(rand.NewPCG(seed, 1_000_000+i)))
+	if g.world.Above != nil {
+		slot.store = g.world.Above(slot.store)
+	}
+	return slot
 }
 
 // last looks at every job once everything is quiet, and at the counters.
 func (g *game) last() error {
-	s := g.slots[0].get()
-	if l, ok := s.(*lossy); ok {
-		s = l.Store
-	}
+	s := g.slots[0].under
 	counts := map[string][6]int64{}
 	for _, id := range g.rec.order {
 		o := &op{client: -1, kind: opShow, job: id, call: g.rec.now()}
