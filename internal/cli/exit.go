@@ -17,6 +17,7 @@ import (
 var (
 	errUsage       = errors.New("usage")
 	errNoStore     = errors.New("no store")
+	errForeign     = fmt.Errorf("%w: a database of another program", holdfast.ErrUnusable)
 	errInterrupted = errors.New("interrupted")
 )
 

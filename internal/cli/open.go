@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/holdfastq/holdfast"
@@ -34,7 +35,13 @@ func (a *app) store(ctx context.Context, mayMake bool) (holdfast.Store, error) {
 	s, made, err := a.open(ctx, name, mayMake)
 	switch {
 	case errors.Is(err, errNoStore):
-		return nil, &remedy{err, fmt.Sprintf("no store at %s%s; use --store, or go to where serve runs", clean(name), origin)}
+		whole := name
+		if path, err := filepath.Abs(name); err == nil {
+			whole = path
+		}
+		return nil, &remedy{err, fmt.Sprintf("no store at %s%s; use --store, go to the folder where it is, or make one with holdfast put", clean(whole), origin)}
+	case errors.Is(err, errForeign):
+		return nil, &remedy{err, fmt.Sprintf("%s%s is a database of another program; holdfast keeps its own file: use another name for --store", clean(name), origin)}
 	case err != nil:
 		return nil, err
 	case made:

@@ -15,8 +15,11 @@ import (
 
 // openStore is the opener of the real command.
 func openStore(ctx context.Context, file string, mayMake bool) (holdfast.Store, bool, error) {
-	there := holdsStore(ctx, file)
-	if !there && !mayMake {
+	there, foreign := lookInto(ctx, file)
+	switch {
+	case foreign:
+		return nil, false, errForeign
+	case !there && !mayMake:
 		return nil, false, errNoStore
 	}
 	s, err := sqlite.Open(ctx, file)
@@ -26,31 +29,32 @@ func openStore(ctx context.Context, file string, mayMake bool) (holdfast.Store, 
 	return s, !there, nil
 }
 
-// holdsStore says whether there is a store in the file, without changing a thing: a database of somebody else's is no
-// place to leave our tables in because of a typing error. What cannot be read counts as a store; opening it says why.
-func holdsStore(ctx context.Context, file string) bool {
+// lookInto says whether there is a store in the file, or a database of another program, without changing a thing. A
+// program may have our tables beside its own, through the library; the command does not put them there because of a
+// typing error. What cannot be read counts as a store; opening it says why.
+func lookInto(ctx context.Context, file string) (there, foreign bool) {
 	info, err := os.Stat(file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return false
+		return false, false
 	case err != nil || !info.Mode().IsRegular():
-		return true
+		return true, false
 	case info.Size() == 0:
-		return false
+		return false, false
 	}
 	path, err := filepath.Abs(file)
 	if err != nil {
-		return true
+		return true, false
 	}
 	address := url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: "mode=ro&_pragma=busy_timeout(5000)"}
 	db, err := sql.Open(driver, address.String())
 	if err != nil {
-		return true
+		return true, false
 	}
 	defer db.Close()
-	var tables int
-	err = db.QueryRowContext(ctx, `select count(*) from sqlite_schema where type = 'table' and name = 'holdfast_meta'`).Scan(&tables)
-	return err != nil || tables > 0
+	var all, ours int
+	err = db.QueryRowContext(ctx, `select count(*), count(*) filter (where type = 'table' and name = 'holdfast_meta') from sqlite_schema`).Scan(&all, &ours)
+	return err != nil || ours > 0, err == nil && all > 0 && ours == 0
 }
 
 // driver is the name under which package sqlite's driver is known.
