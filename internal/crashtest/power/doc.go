@@ -50,6 +50,18 @@
 // strace is needed for the records, a kernel with seccomp user notification (Linux 5.5) for kills and faults, root for
 // the full disk. What is missing is skipped aloud; HOLDFAST_TEST_REQUIRE=strace,seccomp,root makes it a failure.
 //
+// # Figures
+//
+// On two busy cores of a virtual Xeon, Linux 6.18, Go 1.26, not at one commit all of them; nothing lost, nothing
+// corrupt, nothing unexpected, but for what is named below:
+//
+//	power cuts          1,008,997 states of 200 lives with 11,901 commits, 9,823 opened as a store; 17 minutes
+//	                    (a0ed189, -full -seed 1001); the control lost in 3,331 of 5,010 states
+//	kills               1,169, at every call of a life of 60 steps; 56 s (0368ba1, -steps 60)
+//	failing disk        1,525 faults, four kinds at every call of a life of 15 steps; 29 s (0368ba1, -stride 1)
+//	  during recovery   720 faults, four kinds at the first 60 calls after a kill; 18 s (the same)
+//	full disk           100 rounds, 1,300 calls refused, a put works at most 5 ms after there is room (0368ba1, -full)
+//
 // # What it has found
 //
 //	SQLite syncs the folder when it makes a new log, and goes on when that fails: after a power cut the log, with every
