@@ -15,7 +15,7 @@ func (s *Store) Amend(ctx context.Context, a holdfast.Amend) (holdfast.Amended, 
 	var err error
 	switch a.Action {
 	case holdfast.ActionPause, holdfast.ActionResume:
-		err = s.writer.do(ctx, turnAmend, 1, 0, func(t *tx) error {
+		err = s.writer.do(ctx, turnAmend, 1, 0, func(t *tx) (err error) { // an error of its own: the caller may be gone
 			done = holdfast.Amended{}
 			if done.Changed, err = t.pause(a); err != nil {
 				return err
@@ -80,7 +80,7 @@ func (s *Store) amendJobs(ctx context.Context, a holdfast.Amend) (holdfast.Amend
 		return holdfast.Amended{}, err
 	}
 	var done holdfast.Amended
-	err = s.writer.do(ctx, turnAmend, len(found)+1, 0, func(t *tx) error {
+	err = s.writer.do(ctx, turnAmend, len(found)+1, 0, func(t *tx) (err error) {
 		done = holdfast.Amended{}
 		if a.After == "" {
 			if done.Skipped, err = t.missing(f.IDs); err != nil {
@@ -97,7 +97,10 @@ func (s *Store) amendJobs(ctx context.Context, a holdfast.Amend) (holdfast.Amend
 		}
 		return t.act(activityOf(a, what, done))
 	})
-	return done, err
+	if err != nil {
+		return holdfast.Amended{}, err
+	}
+	return done, nil
 }
 
 // named gives the jobs that were found, and if all that are named belong to this step, those too that were put since the
