@@ -212,11 +212,3 @@ func (m image) sum() uint64 {
 	}
 	return h.Sum64()
 }
-
-func (m image) clone() image {
-	out := image{}
-	for name, content := range m {
-		out[name] = slices.Clone(content)
-	}
-	return out
-}

@@ -125,11 +125,6 @@ func (v *view) contents() (uint64, error) {
 	return h.Sum64(), nil
 }
 
-func (v *view) exec(query string) error {
-	_, err := v.c.(driver.ExecerContext).ExecContext(context.Background(), query, nil)
-	return err
-}
-
 // each gives the rows of a query, one after another.
 func (v *view) each(query string, row func([]driver.Value)) error {
 	r, err := v.c.(driver.QueryerContext).QueryContext(context.Background(), query, nil)
