@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfastq/holdfast"
 	"github.com/holdfastq/holdfast/internal/config"
 )
 
@@ -34,6 +35,25 @@ func (d *duration) Set(s string) error {
 	parsed, err := parseDuration(s)
 	*d = duration(parsed)
 	return err
+}
+
+// between is a flag with a duration, or a range of durations.
+type between [2]time.Duration
+
+func (b *between) Type() string { return "duration" }
+
+func (b *between) String() string { return config.Range{Least: b[0], Most: b[1]}.String() }
+
+func (b *between) Set(s string) error {
+	r, err := config.ParseRange(s)
+	if err != nil {
+		return usagef("%s is no pause; %v", quote(s), err)
+	}
+	if r.Most == 0 { // a zero pause would be the default one
+		r = config.Range{Least: holdfast.No, Most: holdfast.No}
+	}
+	*b = between{r.Least, r.Most}
+	return nil
 }
 
 // keep is a flag with a duration or the word forever.

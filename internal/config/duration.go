@@ -95,8 +95,8 @@ func (r Range) String() string {
 	return FormatDuration(r.Least) + ".." + FormatDuration(r.Most)
 }
 
-// parseRange reads 7s..15s, or one duration as both bounds.
-func parseRange(s string) (Range, error) {
+// ParseRange reads 7s..15s, or one duration as both bounds.
+func ParseRange(s string) (Range, error) {
 	least, most, is := strings.Cut(s, "..")
 	if !is {
 		most = least

@@ -48,13 +48,13 @@ func TestRangesHaveTwoBounds(t *testing.T) {
 		"7s..15s": {7 * time.Second, 15 * time.Second}, "7..15": {7 * time.Second, 15 * time.Second}, "0s": {}, "5": {5 * time.Second, 5 * time.Second},
 		"0.5..1.5s": {500 * time.Millisecond, 1500 * time.Millisecond}, "1s .. 10m": {time.Second, 10 * time.Minute},
 	} {
-		if got, err := parseRange(text); err != nil || got != want {
-			t.Errorf("parseRange(%q) = %v, %v; want %v", text, got, err, want)
+		if got, err := ParseRange(text); err != nil || got != want {
+			t.Errorf("ParseRange(%q) = %v, %v; want %v", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"", "..", "1s..", "..1s", "2s..1s", "7s-15s", "1s..2s..3s"} {
-		if got, err := parseRange(text); err == nil {
-			t.Errorf("parseRange(%q) = %v, want an error", text, got)
+		if got, err := ParseRange(text); err == nil {
+			t.Errorf("ParseRange(%q) = %v, want an error", text, got)
 		}
 	}
 	r := Range{time.Second, time.Second + 2}

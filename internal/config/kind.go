@@ -108,7 +108,7 @@ func span(least, most time.Duration) kind[time.Duration] {
 // spans is a range of durations within bounds.
 func spans(least, most time.Duration) kind[Range] {
 	read := func(s string) (Range, error) {
-		r, err := parseRange(s)
+		r, err := ParseRange(s)
 		return r, firstOf(err, within(r.Least, r.Most, least, most))
 	}
 	return scalar(read, Range.String, schema{"type": types("string", "number"), "minimum": least.Seconds(), "maximum": most.Seconds()})

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,8 +21,11 @@ type DemoConfig struct {
 	// written. Default "demo".
 	Dir string
 
-	// Store is how a person names the store, for the hints at the end. Default "holdfast.db", which needs no --store.
+	// Store is how a person names the store, for the hints. Default "holdfast.db", which needs no --store.
 	Store string
+
+	// Command is how a person starts the command, for the hints. Default "holdfast".
+	Command string
 
 	// Queue is the queue of the files. Default "files".
 	Queue string
@@ -29,7 +33,8 @@ type DemoConfig struct {
 	// Every is the pause between two files. Default 1 s [5 s].
 	Every time.Duration
 
-	// Pace bounds the consumer's random pause after each job. Default 500 ms to 1.5 s [7 s to 15 s]; No, No: none.
+	// Pace bounds the consumer's random pause after each attempt. Default 200 ms to 800 ms [7 s to 15 s], so that it keeps
+	// up with the producer, repeated attempts and all; No, No: none.
 	Pace [2]time.Duration
 
 	// FailOneIn makes one file in so many fail on purpose: some at once and for good, some at every attempt until a
@@ -67,9 +72,10 @@ type DemoConfig struct {
 func (c DemoConfig) withDefaults() (DemoConfig, error) {
 	c.Dir = orDefault(c.Dir, "demo")
 	c.Store = orDefault(c.Store, "holdfast.db")
+	c.Command = orDefault(c.Command, "holdfast")
 	c.Queue = orDefault(c.Queue, DefaultQueue)
 	c.Every = orDefault(c.Every, time.Second)
-	c.Pace = orDefault(c.Pace, [2]time.Duration{500 * time.Millisecond, 1500 * time.Millisecond})
+	c.Pace = orDefault(c.Pace, [2]time.Duration{200 * time.Millisecond, 800 * time.Millisecond})
 	c.FailOneIn = orDefault(c.FailOneIn, 4)
 	c.MaxAttempts = orDefault(c.MaxAttempts, 3)
 	c.MaxRun = orDefault(c.MaxRun, holdfast.DefaultMaxRun)
@@ -211,10 +217,19 @@ func (d *demo) hello() {
 	say("producer: a file every %v · consumer: pauses %v to %v after each, %d attempts of at most %v", d.Every, max(d.Pace[0], 0), max(d.Pace[1], 0), d.MaxAttempts, d.MaxRun)
 	say("manager: looks every %v · cleaner: every %v, removes a *.failed with its job after %v", d.ManagerEvery, d.CleanerEvery, d.KeepFailed)
 	if d.FailOneIn > 0 {
-		say("one file in %d fails on purpose · Ctrl-C ends it", d.FailOneIn)
-	} else {
-		say("Ctrl-C ends it")
+		say("one file in %d fails on purpose; out of attempts it is renamed %s", d.FailOneIn, "*"+FailedSuffix)
 	}
+	say("the queue is %s; in another terminal: %s · Ctrl-C here ends it", d.Queue, d.hint("ls"))
+}
+
+// hint is a command to type, in the form in which this one was started.
+func (d *demo) hint(words string) string {
+	verb, rest, _ := strings.Cut(words, " ")
+	text := d.Command + " " + verb
+	if d.Store != "holdfast.db" {
+		text += " --store " + shown(d.Store)
+	}
+	return strings.TrimSuffix(text+" "+rest, " ")
 }
 
 // bye says what came of it, and what to type next.
@@ -239,10 +254,6 @@ func (d *demo) bye(ctx context.Context) {
 		say("the store could not be asked what has failed: %v", err)
 		return
 	}
-	option := ""
-	if d.Store != "holdfast.db" {
-		option = " --store " + shown(d.Store)
-	}
 	id := "ID"
 	if len(page.Jobs) > 0 {
 		id = page.Jobs[0].ID.String()
@@ -250,8 +261,8 @@ func (d *demo) bye(ctx context.Context) {
 			say("one of the failed: %s", filepath.Join(d.Dir, filepath.FromSlash(r.Name())))
 		}
 	}
-	say("next: holdfast ls%s", option)
-	say("      holdfast show%s %s", option, id)
-	say("      holdfast retry%s %s", option, id)
+	say("next: %s", d.hint("ls"))
+	say("      %s", d.hint("show "+id))
+	say("      %s, then start the demo again", d.hint("retry "+id))
 	say("      and look into %s", filepath.Join(d.Dir, DefaultOut))
 }

@@ -47,15 +47,19 @@ func TestDemoShowsTheWholeStory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := memory.New()
 		dir := filepath.Join(t.TempDir(), "demo")
-		c := DemoConfig{Dir: dir, Store: "other.db"}
+		c := DemoConfig{Dir: dir, Store: "other.db", Command: "go run ./x"}
 
 		said := runDemo(t, store, c, 20*time.Second)
 		t.Log(said)
 		for _, want := range []string{`(?m)^producer  file made in/[a-z]{10}`, `(?m)^consumer  file processed in/[a-z]{10}`, `(?m)^consumer  attempt failed: .*on purpose`,
-			`(?m)^consumer  failed input renamed in/[a-z]{10}`, `ended: \d+ files made`, `holdfast retry --store other.db [0-9A-Z]{26}`} {
+			`(?m)^consumer  failed input renamed in/[a-z]{10}`, `ended: \d+ files made`, `go run ./x retry --store other.db [0-9A-Z]{26}, then start the demo again`,
+			`the queue is files; in another terminal: go run ./x ls --store other.db `} {
 			if !regexp.MustCompile(want).MatchString(said) {
 				t.Errorf("nothing said like %s", want)
 			}
+		}
+		if counts, err := store.Counts(t.Context()); err != nil || counts[0].Of(holdfast.Waiting) > 2 {
+			t.Errorf("the consumer does not keep up: %+v, %v", counts, err)
 		}
 		failed, _ := filepath.Glob(filepath.Join(dir, "in", "*.failed"))
 		if len(failed) == 0 {

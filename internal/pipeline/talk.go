@@ -46,6 +46,9 @@ func (h *talk) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return &copied
 }
 
+// plainer are the engine's own words, in other ones.
+var plainer = map[string]string{"graced true": "nobody looked for a while: running jobs got one lease more"}
+
 // quiet are attributes that say nothing to somebody who watches.
 var quiet = map[string]bool{"producer": true, "queue": true, "state": true, "fence": true}
 
@@ -65,7 +68,8 @@ func (h *talk) Handle(_ context.Context, r slog.Record) error {
 		case a.Key == "error":
 			message += ": " + value
 		default:
-			rest = append(rest, strings.ReplaceAll(a.Key, "_", " ")+" "+value)
+			text := strings.ReplaceAll(a.Key, "_", " ") + " " + value
+			rest = append(rest, orDefault(plainer[text], text))
 		}
 		return true
 	}
