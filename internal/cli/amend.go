@@ -50,7 +50,7 @@ func (a *app) amendCommand(action holdfast.Action, short string, suggest []strin
 		Long: long + `
 
 Name jobs by id, or by --queue and --state. Above one job it shows how many and asks first; --yes answers in advance.
-Jobs whose state does not allow it are left alone, with the reason. What it does is kept in Activity with your name.`,
+Jobs whose state does not allow it are left alone, with the reason. What it does is kept with your name: holdfast activity.`,
 		Example: example,
 		Args:    arguments(0, -1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.amend(cmd.Context(), &m, args) },
@@ -90,7 +90,8 @@ func (a *app) amend(ctx context.Context, m *amend, args []string) error {
 	case err != nil:
 		return err
 	case count == 0:
-		return &remedy{holdfast.ErrNotFound, fmt.Sprintf("no job to %s: %s", m.action, clean(f.String()))}
+		text := fmt.Sprintf("no job to %s: %s", m.action, clean(f.String()))
+		return &remedy{holdfast.ErrNotFound, orElse(noQueue(ctx, s, f.Queues), text)}
 	case count > 1 && !m.yes:
 		if err := a.confirm(ctx, s, m.action, f, count); err != nil {
 			return err
@@ -101,7 +102,11 @@ func (a *app) amend(ctx context.Context, m *amend, args []string) error {
 		return err
 	}
 	if len(gone) > 0 && len(f.IDs) == 0 {
-		return a.amended(m, holdfast.Filter{IDs: []holdfast.ID{gone[0].ID}}, 0, gone)
+		return a.amended(m, holdfast.Filter{IDs: []holdfast.ID{gone[0].ID}}, 0, 0, gone)
+	}
+	asked, err := runningOf(ctx, s, m.action, f)
+	if err != nil {
+		return err
 	}
 	changed, skipped, err := a.operator(s).Amend(ctx, m.action, f)
 	skipped = append(gone, skipped...)
@@ -111,7 +116,7 @@ func (a *app) amend(ctx context.Context, m *amend, args []string) error {
 		}
 		return err
 	}
-	return a.amended(m, f, changed, skipped)
+	return a.amended(m, f, changed, min(asked, changed), skipped)
 }
 
 // files looks at the files of ours that belong to failed jobs. A retry of a job whose file is gone is refused, with the
@@ -151,12 +156,12 @@ func (a *app) files(ctx context.Context, s holdfast.Store, action holdfast.Actio
 // toldSkipped is the number of jobs whose reason is told to people.
 const toldSkipped = 20
 
-// amended prints what came of an action.
-func (a *app) amended(m *amend, f holdfast.Filter, changed int, skipped []holdfast.Skipped) error {
+// amended prints what came of an action; of asked of the changed jobs the consumer was asked to let go.
+func (a *app) amended(m *amend, f holdfast.Filter, changed, asked int, skipped []holdfast.Skipped) error {
 	var left []error
 	for n, s := range skipped {
 		if n < toldSkipped {
-			a.say("%s left alone: it %s", s.ID, wasNot(s))
+			a.say("%s left alone: it %s", s.ID, wasNot(m.action, s))
 		}
 		left = append(left, s.Err)
 	}
@@ -177,19 +182,75 @@ func (a *app) amended(m *amend, f holdfast.Filter, changed int, skipped []holdfa
 		}
 		return code
 	}
-	if err := a.print("done %d, skipped %d", changed, len(skipped)); err != nil {
+	if err := a.print("%s", whatWas(m.action, changed, asked, len(skipped))); err != nil {
 		return err
 	}
 	return code
 }
 
+// whatWas says in a few words what an action has done.
+func whatWas(action holdfast.Action, changed, asked, skipped int) string {
+	var parts []string
+	switch ended := changed - asked; action {
+	case holdfast.ActionRetry:
+		parts = append(parts, fmt.Sprintf("%d %s again", changed, plural(changed, "waits", "wait")))
+	case holdfast.ActionCancel:
+		if ended > 0 || asked == 0 {
+			parts = append(parts, fmt.Sprintf("%d cancelled", ended))
+		}
+		if asked > 0 {
+			parts = append(parts, fmt.Sprintf("%d running: asked %s to let go", asked, plural(asked, "its consumer", "their consumers")))
+		}
+	case holdfast.ActionDelete:
+		parts = append(parts, fmt.Sprintf("%d deleted", changed))
+	case holdfast.ActionRunNow:
+		parts = append(parts, fmt.Sprintf("%d due now", changed))
+	}
+	if skipped > 0 {
+		parts = append(parts, fmt.Sprintf("%d skipped", skipped))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
+}
+
+// runningOf counts the running jobs that a cancel means, before it is done: of these it only asks.
+func runningOf(ctx context.Context, s holdfast.Store, action holdfast.Action, f holdfast.Filter) (n int, err error) {
+	if action != holdfast.ActionCancel || len(f.States) > 0 && !slices.Contains(f.States, holdfast.Running) {
+		return 0, nil
+	}
+	if len(f.IDs) == 0 {
+		f.States = []holdfast.State{holdfast.Running}
+		running, err := countOf(ctx, s, action, f)
+		return int(running), err
+	}
+	for _, id := range f.IDs {
+		info, _, err := s.Show(ctx, id)
+		if err != nil && !errors.Is(err, holdfast.ErrNotFound) {
+			return n, err
+		}
+		if err == nil && info.State == holdfast.Running {
+			n++
+		}
+	}
+	return n, nil
+}
+
 // wasNot turns a reason into the rest of a sentence.
-func wasNot(s holdfast.Skipped) string {
+func wasNot(action holdfast.Action, s holdfast.Skipped) string {
 	if errors.Is(s.Err, holdfast.ErrNotFound) {
 		return "was not found"
 	}
 	if errors.Is(s.Err, holdfast.ErrDuplicate) {
 		return "has a unique key that another job holds"
+	}
+	if action == holdfast.ActionDelete && s.Reason == "is running" {
+		return "is running; cancel it first"
 	}
 	return clean(s.Reason)
 }

@@ -19,7 +19,7 @@ func TestActionsAskAboveOneJob(t *testing.T) {
 	p.in = ""
 	p.fails(1, "not confirmed", "cancel", "--queue", "q")
 	p.in = "y\n"
-	if got := p.ok("cancel", "--queue", "q"); got != "done 5, skipped 0" {
+	if got := p.ok("cancel", "--queue", "q"); got != "5 cancelled" {
 		t.Errorf("got %q", got)
 	}
 	p.tty = false
@@ -34,11 +34,14 @@ func TestActionsSayWhyJobsWereLeftAlone(t *testing.T) {
 	id := p.ok("put", "q", "1")
 	_, running := p.take("q")
 	other := holdfast.NewID().String()
-	p.fails(7, running+" left alone: it is running", "delete", id)
+	p.fails(7, running+" left alone: it is running; cancel it first", "delete", id)
+	if got := p.ok("cancel", id); got != "1 running: asked its consumer to let go" {
+		t.Errorf("cancel of a running job says %q", got)
+	}
 	p.fails(3, other+" left alone: it was not found", "cancel", other)
 	waiting := p.ok("put", "q", "2")
 	p.fails(7, "is running", "delete", id, waiting, "--yes")
-	if p.out != "done 1, skipped 1\n" {
+	if p.out != "1 deleted, 1 skipped\n" {
 		t.Errorf("got %q", p.out)
 	}
 	p.fails(2, "which jobs?", "retry")

@@ -55,7 +55,7 @@ func TestARetryWhoseFileIsGoneIsRefused(t *testing.T) {
 	other := p.ok("put", "q", "1")
 	p.ok("cancel", other)
 	p.fails(7, "in/abcdefghij", "retry", id, other, "--yes")
-	if p.out != "done 1, skipped 1\n" {
+	if p.out != "1 waits again, 1 skipped\n" {
 		t.Errorf("got %q, want the other job retried", p.out)
 	}
 }
@@ -63,7 +63,7 @@ func TestARetryWhoseFileIsGoneIsRefused(t *testing.T) {
 func TestARetryWhoseFileIsThereIsDone(t *testing.T) {
 	p := newPerson(t)
 	id, _ := failedFile(t, p, t.TempDir())
-	if got := p.ok("retry", id); got != "done 1, skipped 0" {
+	if got := p.ok("retry", id); got != "1 waits again" {
 		t.Errorf("got %q", got)
 	}
 }

@@ -50,12 +50,13 @@ states and reasons are words. Lists: {"jobs": […]}, {"queues": […]}; with --
 job      id queue state why priority attempt failures max_attempts max_run_ms fence deaths crashes unique_key parent consumer
          made_at run_at start_by started_at ended_at lease_until cancel_requested_at waited_ms took_ms progress note error
          cause attached data result; show adds attempts [n outcome consumer host started_at ended_at took_ms error log]
-get      lease fence id queue attempt max_attempts lease_until data
+get      lease fence id queue attempt failures max_attempts lease_until data
 put      id made replaced
 done, fail, release, extend
          id state why attempt failures max_attempts run_at lease_until cancel_requested
 queues   queue scheduled waiting running done failed cancelled oldest_at paused paused_at paused_by
 stats    queue since made started done failed_attempts ended returned waited took {count p50_ms p95_ms p99_ms}
+activity id at actor via action what changed skipped
 retry, cancel, delete, run-now
          action changed skipped [id reason]
 pause, resume

@@ -84,6 +84,9 @@ func TestWordsThatAreNoCommandAreAnswered(t *testing.T) {
 	}
 	p.fails(2, `there is no help on "xyzzy"`, "help", "xyzzy")
 	p.fails(2, "unknown flag: --jason; see holdfast ls --help", "ls", "--jason")
+	p.fails(2, "unknown flag: --delay; did you mean --after?; see", "put", "q", "1", "--delay", "5m")
+	p.fails(2, "did you mean --priority?", "put", "q", "1", "--prioritty=5")
+	contains(t, p.ok("--version"), "holdfast ", "sqlite 3.")
 	p.fails(2, "something is missing: holdfast show ID; see holdfast show --help", "show")
 	p.fails(2, `"2" is too much`, "put", "q", "1", "2")
 }

@@ -119,7 +119,7 @@ func (a *app) ls(ctx context.Context, l *ls) error {
 	case l.layout == "csv":
 		err = a.csv(jobs)
 	case len(jobs) == 0:
-		a.say("no jobs: %s", clean(f.String()))
+		a.say("%s", orElse(noQueue(ctx, s, f.Queues), "no jobs: "+clean(f.String())))
 	default:
 		err = jobTable(jobs, l.layout == "wide", time.Now()).write(a.out, a.color)
 	}
@@ -182,17 +182,23 @@ func jobTable(jobs []holdfast.Info, wide bool, now time.Time) *table {
 		if j.State == holdfast.Done {
 			fault = "" // of an earlier attempt: show has it
 		}
+		most := 50
+		if over := leaseOver(j, now); over != "" {
+			fault, most = over+": see show", 60
+		}
 		if j.Attempt > 0 {
 			attempt, waited = strconv.Itoa(j.Attempt), span(j.Waited)
 			if took = span(j.Took); j.State == holdfast.Running {
 				took = span(now.Sub(j.StartedAt).Truncate(time.Second)) + "…"
+			} else if j.Took == 0 && isSwept(j) {
+				took = "–" // nobody reported
 			}
 		}
 		if wide {
 			t.add(j.ID.String(), clean(j.Queue), sign(j), attempt, strconv.Itoa(j.Priority), moment(j.MadeAt, now), moment(j.RunAt, now),
 				waited, took, brief(string(j.Data), 40), brief(fault, 60))
 		} else {
-			t.add(j.ID.String(), clean(j.Queue), sign(j), attempt, age(j.MadeAt, now), took, brief(fault, 50))
+			t.add(j.ID.String(), clean(j.Queue), sign(j), attempt, age(j.MadeAt, now), took, brief(fault, most))
 		}
 		t.tint(2, hue(j))
 	}

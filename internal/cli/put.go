@@ -42,7 +42,9 @@ func (a *app) putCommand() *cobra.Command {
 		SuggestFor: []string{"push", "add", "enqueue", "submit", "send", "publish", "insert", "new"},
 		Long: `Puts a job in a queue and prints its id. When it has, the job is on disk and is delivered until it is done, failed or
 cancelled. The data is one JSON value: in the command line, or on stdin with -. --text takes plain text and keeps it as
-a JSON string. Makes the store if there is none, and says so.
+a JSON string; - reads it from stdin, less a last end of line. Makes the store if there is none, and says so.
+
+At most 1 MiB: put large data in a file, and its name in the job. A queue's name has 1 to 128 of A-Z a-z 0-9 . _ : -
 
 While a unique key is held (until its job has ended) another put with it in the same queue keeps the first job and
 prints its id, gives the first job the new data (--on-duplicate replace), or is refused with exit code 7 (refuse).
@@ -61,7 +63,7 @@ With --id the command may be repeated after a lost answer: it counts once.`,
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
-	f.StringVar(&p.text, "text", "", "the data: plain `TEXT`, kept as a JSON string")
+	f.StringVar(&p.text, "text", "", "the data: plain `TEXT`, kept as a JSON string; - reads it from stdin")
 	f.Var(&p.after, "after", "due so long from now: 500ms, 30s, 5m, 24h, 7d, or seconds")
 	f.Var(&p.at, "at", "due at this time: 2026-01-31 18:00, or RFC 3339")
 	f.Var(&p.startBy, "start-by", "cancelled if it has not started by this time")
@@ -163,11 +165,8 @@ func (a *app) data(ctx context.Context, p *put, args []string) ([]byte, error) {
 	switch {
 	case p.hasText && len(args) > 1:
 		return nil, usagef("data comes from JSON or from --text, not from both")
-	case p.hasText && !utf8.ValidString(p.text):
-		return nil, usagef("--text is not UTF-8")
 	case p.hasText:
-		text, err := encode(p.text)
-		return []byte(strings.TrimSuffix(string(text), "\n")), err
+		return a.plainText(ctx, p.text)
 	case len(args) < 2:
 		return nil, usagef("what is the job's data? holdfast put %s JSON, or - to read it from stdin; for plain text: put %s --text abcdefghij", queue, queue)
 	case args[1] != "-":
@@ -177,7 +176,23 @@ func (a *app) data(ctx context.Context, p *put, args []string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return checkJSON(queue, text, "put "+queue+` --text "$(…)"`)
+	return checkJSON(queue, text, "put "+queue+" --text -")
+}
+
+// plainText gives text as a JSON string: the word, or stdin with -, less a last end of line as in a shell's $(…).
+func (a *app) plainText(ctx context.Context, word string) ([]byte, error) {
+	if word == "-" {
+		text, err := a.stdin(ctx)
+		if err != nil {
+			return nil, err
+		}
+		word = strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
+	}
+	if !utf8.ValidString(word) {
+		return nil, usagef("--text is not UTF-8")
+	}
+	text, err := encode(word)
+	return []byte(strings.TrimSuffix(string(text), "\n")), err
 }
 
 // stdin reads all of it, up to the bound of a job's data. It ends with the context, whoever is still typing.
@@ -212,13 +227,13 @@ func checkJSON(queue, text, instead string) ([]byte, error) {
 	err := json.Unmarshal([]byte(text), &v)
 	switch {
 	case text == "":
-		return nil, usagef("no data: not even null; a job carries one JSON value")
+		return nil, usagef("no data; a job carries one JSON value, such as null")
 	case err == nil && utf8.ValidString(text):
 		return []byte(text), nil
 	case err == nil:
 		return nil, usagef("not UTF-8, as JSON must be")
-	case strings.ContainsAny(text[:1], `{["`):
-		return nil, usagef("not JSON: %s", clean(err.Error()))
+	case strings.ContainsAny(text[:1], `{[`):
+		return nil, usagef(`not JSON: %s; quote it for the shell: '{"name":"Ada"}'`, clean(err.Error()))
 	}
 	return nil, usagef("not JSON; for plain text: %s", instead)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -124,7 +125,7 @@ func (a *app) stats(ctx context.Context, queue string, since time.Duration, f fo
 		a.say("nothing happened in the last %s; look further back with --since 24h", span(since))
 		return nil
 	}
-	t := &table{head: []string{"queue", ">made", ">started", ">done", ">failed", ">waited p50", ">p95", ">p99", ">took p50", ">p95", ">p99"}}
+	t := &table{head: []string{"queue", ">made", ">started", ">done", ">attempts failed", ">waited p50", ">p95", ">p99", ">took p50", ">p95", ">p99"}}
 	for _, r := range sums {
 		n := func(n int64) string { return strconv.FormatInt(n, 10) }
 		q := func(h holdfast.Histogram, part float64) string {
@@ -156,4 +157,38 @@ func sumByQueue(steps []holdfast.Rollup) []holdfast.Rollup {
 		sum.Took.Merge(r.Took)
 	}
 	return sums
+}
+
+// noQueue says so if a queue that somebody named does not exist, and which do; "" if all exist or nobody knows.
+func noQueue(ctx context.Context, s holdfast.Store, named []string) string {
+	counts, err := s.Counts(ctx)
+	if err != nil {
+		return ""
+	}
+	var there []string
+	for _, c := range counts {
+		there = append(there, c.Queue)
+	}
+	for _, q := range named {
+		switch {
+		case slices.Contains(there, q):
+		case len(there) == 0:
+			return fmt.Sprintf("there is no queue %s, nor any other yet: the first put makes one", q)
+		case len(there) > 10:
+			return fmt.Sprintf("there is no queue %s; there are: %s and %d more", q, strings.Join(there[:10], ", "), len(there)-10)
+		default:
+			return fmt.Sprintf("there is no queue %s; there are: %s", q, strings.Join(there, ", "))
+		}
+	}
+	return ""
+}
+
+// orElse gives the first text that says something.
+func orElse(texts ...string) string {
+	for _, text := range texts {
+		if text != "" {
+			return text
+		}
+	}
+	return ""
 }

@@ -22,9 +22,10 @@ func (a *app) doneCommand() *cobra.Command {
 		Short:      "the job is finished",
 		SuggestFor: []string{"ack", "complete", "finish", "update", "success", "succeed"},
 		Long: `Says that the job taken under this lease is processed, and keeps a result with it if there is one. Repeating it is
-harmless. With - the lease is read from stdin: the lease alone, or the whole line that get printed. Exit code 6: the
+harmless. LEASE is the lease alone, or the whole line that get printed; with - it is read from stdin. Exit code 6: the
 lease is lost; nothing was changed, and it says who has the job now or what became of it.`,
 		Example: `  holdfast done "$lease"
+  holdfast done "$(holdfast get greet)"
   holdfast done - < job
   holdfast done "$lease" --result '{"pages":2}'
   make-summary | holdfast done "$lease" --result -`,
@@ -76,8 +77,8 @@ func (a *app) failCommand() *cobra.Command {
 		Short:      "this attempt failed; says what comes of it",
 		SuggestFor: []string{"nack", "reject", "error"},
 		Long: `Says that this attempt failed, and answers what comes of the job: another attempt after a pause (1 s, doubled each
-time, at most 10 min: consumer.backoff), or failed for good when its attempts are used up (3: consumer.n_tries; or as
-its put said) or with --final. A failed job stays until somebody retries or deletes it, or the cleaner's time for it is over.`,
+time, at most 10 min: consumer.backoff), or failed for good at its last failure (the third: consumer.n_tries; or as its
+put said) or with --final. Attempts that were given back are no failures. A failed job stays until somebody retries or deletes it, or the cleaner's time for it is over.`,
 		Example: `  holdfast fail "$lease" --cause "no such customer"
   holdfast fail "$lease" --final --cause "not a picture"`,
 		Args: arguments(1, 1),
@@ -157,7 +158,7 @@ func (a *app) held(ctx context.Context, word string) (holdfast.Store, holdfast.L
 	}
 	info, _, err := s.Show(ctx, lease.Job)
 	if errors.Is(err, holdfast.ErrNotFound) {
-		err = &remedy{holdfast.ErrLeaseLost, fmt.Sprintf("lease lost: there is no job %s; it was deleted, or kept long enough", lease.Job)}
+		err = &remedy{holdfast.ErrLeaseLost, fmt.Sprintf("lease lost: there is no job %s; it was deleted, or removed by the cleaner", lease.Job)}
 	}
 	if err != nil {
 		s.Close()
@@ -166,20 +167,28 @@ func (a *app) held(ctx context.Context, word string) (holdfast.Store, holdfast.L
 	return s, lease, info, nil
 }
 
-// lease reads a lease: the word, or on stdin with - what get printed.
+// lease reads a lease: the word, or the line that get printed; with - either of them on stdin.
 func (a *app) lease(ctx context.Context, word string) (holdfast.Lease, error) {
+	from := "the lease"
 	if word == "-" {
 		text, err := a.stdin(ctx)
 		if err != nil {
 			return holdfast.Lease{}, err
 		}
-		word = strings.TrimSpace(text)
-		var taken takenView
-		if json.Unmarshal([]byte(word), &taken) == nil {
-			word = taken.Lease
-		}
+		from, word = "stdin", text
 	}
-	return holdfast.ParseLease(word)
+	if word = strings.TrimSpace(word); word == "" {
+		return holdfast.Lease{}, usagef("%s was empty; did get find a job? (exit code 3)", from)
+	}
+	var taken takenView
+	if json.Unmarshal([]byte(word), &taken) == nil && taken.Lease != "" {
+		word = taken.Lease
+	}
+	lease, err := holdfast.ParseLease(word)
+	if _, idErr := holdfast.ParseID(word); err != nil && idErr == nil {
+		return lease, usagef("%s is the job's id; a lease has _N after it, as get printed it", word)
+	}
+	return lease, err
 }
 
 // report finishes a delivery and says what came of it.
@@ -221,20 +230,20 @@ func (a *app) report(ctx context.Context, word string, o holdfast.Outcome, f for
 
 // whatCame says what came of a report.
 func whatCame(info *holdfast.Info, attempts int, f holdfast.Finished, now time.Time) string {
-	attempt := fmt.Sprintf("attempt %d of %d", info.Failures, attempts)
+	failure := fmt.Sprintf("failure %d of %d", info.Failures, attempts)
 	switch {
 	case f.State == holdfast.Done:
 		return "done"
 	case f.State == holdfast.Failed && f.Why == holdfast.ReasonPermanent:
 		return "failed for good"
 	case f.State == holdfast.Failed:
-		return "failed for good, " + attempt
+		return "failed for good, " + failure
 	case f.State == holdfast.Cancelled:
 		return "cancelled: somebody had asked for it"
 	case f.Why == holdfast.ReasonRetry && f.RunAt.After(now):
-		return fmt.Sprintf("retry in %s, %s", span(f.RunAt.Sub(now).Round(time.Second/10)), attempt)
+		return fmt.Sprintf("retry in %s, %s", span(f.RunAt.Sub(now).Round(time.Second/10)), failure)
 	case f.Why == holdfast.ReasonRetry:
-		return "retry now, " + attempt
+		return "retry now, " + failure
 	case f.Why == holdfast.ReasonReleased && f.RunAt.After(now):
 		return "given back, due in " + span(f.RunAt.Sub(now).Round(time.Second/10))
 	case f.Why == holdfast.ReasonReleased:
@@ -289,17 +298,24 @@ func (a *app) whoHas(ctx context.Context, s holdfast.Store, lease holdfast.Lease
 		return "lease lost: nothing was changed"
 	}
 	now := time.Now()
+	ended := "" // when, if it was the lease's end that lost it
+	for i := range attempts {
+		// Deliveries that never started have no attempt: then the number is another's, and so is its outcome, mostly.
+		if at := &attempts[i]; int64(info.Attempt-at.N) == info.Fence-lease.Fence && at.Outcome == holdfast.OutcomeLost {
+			ended = fmt.Sprintf("; it had ended by %s: use get --lease, or extend", moment(at.EndedAt, now))
+		}
+	}
 	switch {
 	case lease.Fence > info.Fence:
 		return fmt.Sprintf("lease lost: job %s has been delivered %d times only; use the lease that get printed", lease.Job, info.Fence)
 	case info.State == holdfast.Running:
-		return fmt.Sprintf("lease lost: %s has the job since %s, attempt %d", a.consumerName(ctx, s, &info, attempts), moment(info.StartedAt, now), info.Attempt)
+		return fmt.Sprintf("lease lost: %s has the job since %s, attempt %d%s", a.consumerName(ctx, s, &info, attempts), moment(info.StartedAt, now), info.Attempt, ended)
 	case info.State.Ended():
-		return fmt.Sprintf("lease lost: the job is %s since %s%s", info.State, moment(info.EndedAt, now), because(&info))
+		return fmt.Sprintf("lease lost: the job is %s since %s%s%s", info.State, moment(info.EndedAt, now), because(&info), ended)
 	case info.RunAt.After(now):
-		return fmt.Sprintf("lease lost: the job is %s%s, due %s", info.State, because(&info), age(info.RunAt, now))
+		return fmt.Sprintf("lease lost: the job is %s%s, due %s%s", info.State, because(&info), age(info.RunAt, now), ended)
 	}
-	return fmt.Sprintf("lease lost: the job is %s%s", info.State, because(&info))
+	return fmt.Sprintf("lease lost: the job is %s%s%s", info.State, because(&info), ended)
 }
 
 // because gives the reason in brackets, if there is one.

@@ -25,18 +25,25 @@ var groups = []cobra.Group{
 
 // root is the whole command, assembled anew for each run.
 func (a *app) root() *cobra.Command {
+	var version bool
 	root := &cobra.Command{
 		Use:           "holdfast",
 		Short:         "a durable job queue that you can see",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          func(cmd *cobra.Command, args []string) error { return a.noSuchCommand(cmd, args) },
-		RunE:          func(*cobra.Command, []string) error { return a.begin() },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if version {
+				return a.version(cmd.Context(), format{})
+			}
+			return a.begin()
+		},
 
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return flagGroups(cmd) },
 	}
 	root.PersistentFlags().StringVar(&a.storeFlag, "store", "", "the store's `FILE` (default ./holdfast.db, or HOLDFAST_STORE)")
 	root.PersistentFlags().StringVar(&a.configFlag, "config", "", "the config `FILE` (default ./holdfast.yaml, if it is there)")
+	root.Flags().BoolVarP(&version, "version", "v", false, "the version, and nothing else")
 	root.SetOut(a.out)
 	root.SetErr(a.talk)
 	root.SetIn(a.in)
@@ -57,7 +64,7 @@ func (a *app) root() *cobra.Command {
 	}
 	add("make", a.putCommand(), a.runCommand())
 	add("take", a.getCommand(), a.doneCommand(), a.failCommand(), a.releaseCommand(), a.extendCommand(), a.consumeCommand())
-	add("see", a.lsCommand(), a.showCommand(), a.queuesCommand(), a.statsCommand())
+	add("see", a.lsCommand(), a.showCommand(), a.queuesCommand(), a.statsCommand(), a.activityCommand())
 	add("mend", a.amendCommands()...)
 	add("mend", a.pauseCommand(), a.resumeCommand())
 	add("house", a.serveCommand(), a.managerCommand(), a.cleanerCommand(), a.versionCommand())
@@ -101,7 +108,40 @@ func meantTo(root *cobra.Command, word string) string {
 
 // flagError adds to a complaint about a flag where to look.
 func flagError(cmd *cobra.Command, err error) error {
-	return usagef("%s; see %s --help", clean(err.Error()), cmd.CommandPath())
+	text := clean(err.Error())
+	if _, name, is := strings.Cut(text, "unknown flag: --"); is {
+		text += flagMeant(cmd, name)
+	}
+	return usagef("%s; see %s --help", text, cmd.CommandPath())
+}
+
+// flagSynonyms are what other systems call our flags.
+var flagSynonyms = map[string][]string{
+	"delay": {"after"}, "in": {"after"}, "when": {"at"}, "deadline": {"start-by"}, "expires": {"start-by"},
+	"key": {"unique"}, "unique-key": {"unique"}, "dedupe": {"unique"}, "prio": {"priority"},
+	"retries": {"max-attempts", "n-tries"}, "attempts": {"max-attempts", "n-tries"}, "tries": {"max-attempts", "n-tries"}, "max-tries": {"max-attempts", "n-tries"},
+	"timeout": {"wait", "max-run", "n-time"}, "ttl": {"lease"}, "reason": {"cause"}, "error": {"cause"}, "message": {"cause"}, "permanent": {"final"},
+	"data": {"text", "result"}, "status": {"state"}, "format": {"output", "json"}, "count": {"limit"}, "n": {"limit"}, "workers": {"concurrency"},
+	"force": {"yes"}, "db": {"store"}, "database": {"store"}, "file": {"store"}, "interval": {"every"},
+}
+
+// flagMeant says which flag of the command an unknown one may stand for, as the end of a message.
+func flagMeant(cmd *cobra.Command, name string) string {
+	name, _, _ = strings.Cut(name, "=")
+	for _, word := range flagSynonyms[name] {
+		if cmd.Flags().Lookup(word) != nil || cmd.InheritedFlags().Lookup(word) != nil {
+			return "; did you mean --" + word + "?"
+		}
+	}
+	// The commands' own suggestions know what is near: flags take part in them as commands of nobody.
+	flags := &cobra.Command{SuggestionsMinimumDistance: 2}
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		flags.AddCommand(&cobra.Command{Use: f.Name, Run: func(*cobra.Command, []string) {}})
+	})
+	if near := flags.SuggestionsFor(name); len(near) == 1 {
+		return "; did you mean --" + near[0] + "?"
+	}
+	return ""
 }
 
 // flagGroups refuses flags that exclude each other.
@@ -226,7 +266,7 @@ Lease      the right to report on one delivery of a job; it ends at a time
 Fence      the number of the delivery: up by one each time, never down
 Attempt    one delivery, as people count it
 Manager    gives the jobs of dead consumers to others
-Cleaner    removes ended jobs that were kept long enough
+Cleaner    removes ended jobs that were kept for their time
 
   ○ waiting    may be taken now
   ◔ scheduled  may be taken from a time on
@@ -234,5 +274,13 @@ Cleaner    removes ended jobs that were kept long enough
   ◐ running    a consumer holds its lease
   ● done       processed
   ✕ failed     out of attempts, or failed for good; kept until somebody retries or deletes it
-  ⊘ cancelled  somebody, or its start-by time, stopped it`)
+  ⊘ cancelled  somebody, or its start-by time, stopped it
+
+Why (in JSON; show says it in a sentence):
+
+  retry, released, swept, reopened, run now   it waits: an attempt failed, it was given back, its consumer died or its lease
+                                              ended, a person retried it, a person made it due
+  exhausted, permanent, crashes, abandoned    it failed: out of attempts, for good, it kept killing its consumer, it was
+                                              taken with get and its lease ended too often
+  requested, too late                         it was cancelled: somebody asked, not started by its start-by time`)
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfastq/holdfast"
+	"github.com/holdfastq/holdfast/internal/pipeline"
 )
 
 func (a *app) showCommand() *cobra.Command {
@@ -48,7 +50,7 @@ func (a *app) show(ctx context.Context, word string, f format) error {
 	defer s.Close()
 	info, attempts, err := s.Show(ctx, id)
 	if errors.Is(err, holdfast.ErrNotFound) {
-		return &remedy{err, fmt.Sprintf("there is no job %s: it never was, was deleted, or was kept long enough", id)}
+		return &remedy{err, fmt.Sprintf("there is no job %s: it never was, was deleted, or was removed by the cleaner", id)}
 	}
 	if err != nil {
 		return err
@@ -87,7 +89,7 @@ func (a *app) sheet(i *holdfast.Info, attempts []holdfast.Attempt, holder string
 		line("ended", "%s", when(i.EndedAt, now))
 	}
 	if i.Attempt > 0 {
-		line("attempts", "%s", tally(i))
+		line("attempts", "%s", tally(i, attempts))
 	}
 	if !i.CancelRequested.IsZero() {
 		line("cancel", "asked for %s; its consumer is to let go", when(i.CancelRequested, now))
@@ -107,7 +109,7 @@ func (a *app) sheet(i *holdfast.Info, attempts []holdfast.Attempt, holder string
 	line("data", "%s", document(i.Data))
 	switch {
 	case i.Attached:
-		line("file", "%s", document(i.Result))
+		line("file", "%s", attached(i))
 	case len(i.Result) > 0:
 		line("result", "%s", document(i.Result))
 	}
@@ -121,6 +123,8 @@ func (a *app) sheet(i *holdfast.Info, attempts []holdfast.Attempt, holder string
 // story says in a few words why the job is in its state.
 func story(i *holdfast.Info, holder string, now time.Time) string {
 	switch {
+	case leaseOver(i, now) != "":
+		return fmt.Sprintf(" at %s for %s; %s: holdfast manager, or any get, does it", holder, figure(now.Sub(i.StartedAt)), leaseOver(i, now))
 	case i.State == holdfast.Running:
 		return fmt.Sprintf(" at %s for %s, until %s", holder, figure(now.Sub(i.StartedAt)), moment(i.LeaseUntil, now))
 	case isRetry(i):
@@ -147,10 +151,48 @@ func story(i *holdfast.Info, holder string, now time.Time) string {
 	return because(i)
 }
 
-// tally counts what has happened to a job.
-func tally(i *holdfast.Info) string {
+// leaseOver says that a running job's lease has ended and nobody has given the job back yet, else "".
+func leaseOver(i *holdfast.Info, now time.Time) string {
+	if i.State != holdfast.Running || i.LeaseUntil.IsZero() || !now.After(i.LeaseUntil) {
+		return ""
+	}
+	return fmt.Sprintf("lease ended %s, not given back yet", age(i.LeaseUntil, now))
+}
+
+// isSwept says whether the latest attempt ended without a report.
+func isSwept(i *holdfast.Info) bool {
+	return i.Why == holdfast.ReasonSwept || i.Why == holdfast.ReasonCrashes || i.Why == holdfast.ReasonAbandoned
+}
+
+// attached is the file that belongs to a failed job, as a path.
+func attached(i *holdfast.Info) string {
+	r, ok := pipeline.AttachmentOf(i)
+	if !ok {
+		return document(i.Result)
+	}
+	path := clean(filepath.Join(r.Folder, filepath.FromSlash(r.Name())))
+	if r.Machine != host() {
+		path += " on " + clean(r.Machine)
+	}
+	return path
+}
+
+// tally counts what has happened to a job. A retry forgets failures; the attempts remember them.
+func tally(i *holdfast.Info, attempts []holdfast.Attempt) string {
 	parts := []string{strconv.Itoa(i.Attempt)}
-	if i.MaxAttempts > 0 {
+	failed := 0
+	for n := range attempts {
+		if attempts[n].Outcome == holdfast.OutcomeFailed {
+			failed++
+		}
+	}
+	if failed > i.Failures {
+		counted := strconv.Itoa(i.Failures)
+		if i.MaxAttempts > 0 {
+			counted = fmt.Sprintf("%d of %d", i.Failures, i.MaxAttempts)
+		}
+		parts = append(parts, fmt.Sprintf("%d failed; failures counted since the retry: %s", failed, counted))
+	} else if i.MaxAttempts > 0 {
 		parts = append(parts, fmt.Sprintf("%d of %d failed", i.Failures, i.MaxAttempts))
 	} else if i.Failures > 0 {
 		parts = append(parts, fmt.Sprintf("%d failed", i.Failures))
@@ -164,15 +206,25 @@ func tally(i *holdfast.Info) string {
 	return strings.Join(parts, ", ")
 }
 
+// unreported says why an attempt ended of which nobody has reported.
+var unreported = map[holdfast.OutcomeKind]string{
+	holdfast.OutcomeLost:    "its lease ended without a report",
+	holdfast.OutcomeDied:    "its consumer died",
+	holdfast.OutcomeCrashed: "its consumer died while it ran alone: its own doing",
+}
+
 func writeAttempt(out io.Writer, at *holdfast.Attempt, now time.Time) {
 	fmt.Fprintf(out, "\nattempt %d", at.N)
 	if at.Host != "" {
 		fmt.Fprintf(out, " on %s", clean(at.Host))
 	}
 	fmt.Fprintf(out, ", %s", moment(at.StartedAt, now))
-	if at.Outcome == holdfast.OutcomeNone {
+	switch why := unreported[at.Outcome]; {
+	case at.Outcome == holdfast.OutcomeNone:
 		fmt.Fprintf(out, ": running\n")
-	} else {
+	case why != "":
+		fmt.Fprintf(out, ": %s, held %s\n  %s\n", at.Outcome, span(at.EndedAt.Sub(at.StartedAt)), why)
+	default:
 		fmt.Fprintf(out, ": %s, took %s\n", at.Outcome, span(at.Took))
 	}
 	for _, text := range []string{at.Error, string(at.Log)} {

@@ -15,16 +15,27 @@ import (
 
 func (a *app) getCommand() *cobra.Command {
 	lease, wait := duration(config.Defaults().Consumer.NTime), duration(0)
+	var f format // it is JSON anyway
 	cmd := &cobra.Command{
 		Use:        "get QUEUE",
 		Short:      "take a job: prints its lease and its data as JSON",
 		SuggestFor: []string{"take", "pop", "fetch", "claim", "reserve", "receive", "dequeue", "next"},
-		Long: `Takes the next job of a queue and prints it in one line of JSON: lease, fence, id, attempt, data. Until the lease ends
+		Long: `Takes the next job of a queue and prints it in one line of JSON: lease, fence, id, attempt, failures, data. Until the lease ends
 the job is yours: report with done, fail or release, or hold it longer with extend. There is no heartbeat: when the lease
 has ended, another may get the job. The fence goes up with each delivery; keep it with what you write elsewhere and
 refuse smaller ones there. Without --lease it lasts for consumer.n_time of the config file.
 
-Exit code 3: there is nothing to take. With --wait: 4, there was nothing to take for so long.`,
+Exit code 3: there is nothing to take. With --wait: 4, there was nothing to take for so long. A worker in shell, until
+one of these, or trouble, ends it; done and fail end with 6 if the lease is lost by then, and change nothing:
+
+  while job=$(holdfast get greet --wait 30s); do
+    if printf '%s\n' "$job" | ./greet.sh
+    then holdfast done "$job"
+    else holdfast fail "$job" --cause "exit code $?"
+    fi
+  done
+
+consume does this and more: heartbeats, time limits, files, clean ends.`,
 		Example: `  holdfast get greet > job
   holdfast get greet --lease 10m --wait 30s`,
 		Args: arguments(1, 1),
@@ -38,6 +49,7 @@ Exit code 3: there is nothing to take. With --wait: 4, there was nothing to take
 	cmd.Flags().SortFlags = false
 	cmd.Flags().Var(&lease, "lease", "hold it so long: 1s to 24h")
 	cmd.Flags().Var(&wait, "wait", "wait so long for a job")
+	f.flags(cmd)
 	return cmd
 }
 
@@ -80,7 +92,7 @@ func (a *app) get(ctx context.Context, queue string, lease, wait time.Duration) 
 	}
 	view := takenView{
 		Lease: d.Lease.String(), Fence: d.Lease.Fence, ID: d.Info.ID.String(), Queue: d.Info.Queue, Attempt: d.Info.Attempt,
-		MaxAttempts: a.attemptsOf(&d.Info), LeaseUntil: stamp(d.Info.LeaseUntil),
+		Failures: d.Info.Failures, MaxAttempts: a.attemptsOf(&d.Info), LeaseUntil: stamp(d.Info.LeaseUntil),
 	}
 	view.Data, view.DataText, view.DataBase64 = payload(d.Info.Data)
 	if err := a.one(view); err != nil {
@@ -135,6 +147,9 @@ func nothing(ctx context.Context, s holdfast.Store, queue string, wait time.Dura
 	counts, err := s.Counts(ctx)
 	if err != nil {
 		return &remedy{kind, text}
+	}
+	if none := noQueue(ctx, s, []string{queue}); none != "" {
+		return &remedy{kind, none}
 	}
 	for _, c := range counts {
 		switch {

@@ -38,6 +38,39 @@ func TestALeaseThatEndedGoesToTheNextAndTheFirstIsTold(t *testing.T) {
 	})
 }
 
+func TestALeaseThatEndedIsSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPerson(t)
+		id := p.ok("put", "q", "1")
+		lease, _ := p.take("q", "--lease", "1m")
+		<-time.After(63 * time.Second) // of the bubble's clock
+		contains(t, p.ok("show", id), "lease ended 3 s ago, not given back yet: holdfast manager, or any get, does it")
+		contains(t, p.ok("ls"), "lease ended 3 s ago, not given back yet: see show")
+		p.ok("manager", "--once")
+		p.fails(6, "; it had ended by ", "done", lease)
+		contains(t, p.talk, "use get --lease, or extend")
+		contains(t, p.ok("show", id), ": lost, held 1 min 3 s\n  its lease ended without a report")
+		contains(t, p.ok("ls"), " –")
+	})
+}
+
+func TestALeaseIsReadAsItComesToHand(t *testing.T) {
+	p := newPerson(t)
+	p.ok("put", "q", "1", "--max-attempts", "2")
+	line := p.ok("get", "q", "--json")
+	contains(t, line, `"attempt":1,"failures":0,"max_attempts":2`)
+	p.ok("extend", line)
+	if got := p.ok("done", line+"\n"); got != "done" {
+		t.Errorf("done with the line that get printed says %q", got)
+	}
+	p.fails(2, "stdin was empty; did get find a job? (exit code 3)", "done", "-")
+	p.fails(2, "the lease was empty; did get find a job? (exit code 3)", "done", "")
+	id := holdfast.NewID().String()
+	p.fails(2, id+" is the job's id; a lease has _N after it", "done", id)
+	p.fails(3, "there is no queue p; there are: q", "get", "p")
+	p.fails(3, "there is no queue p; there are: q", "retry", "--queue", "p")
+}
+
 func TestGetWaitsForAPut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p, producer := newPerson(t), newPerson(t)
@@ -60,23 +93,24 @@ func TestFailSaysWhatComesOfIt(t *testing.T) {
 		p := newPerson(t)
 		id := p.ok("put", "q", "1")
 		lease, _ := p.take("q")
-		contains(t, p.ok("fail", lease, "--cause", "no such customer"), "retry in ", "s, attempt 1 of 3")
+		contains(t, p.ok("fail", lease, "--cause", "no such customer"), "retry in ", "s, failure 1 of 3")
 		contains(t, p.ok("ls"), "↻ retry", "no such customer")
 		lease, _ = p.take("q", "--wait", "10s")
-		contains(t, p.ok("fail", lease), "retry in ", "attempt 2 of 3")
+		contains(t, p.ok("fail", lease), "retry in ", "failure 2 of 3")
 		lease, _ = p.take("q", "--wait", "10s")
-		if got := p.ok("fail", lease); got != "failed for good, attempt 3 of 3" {
+		if got := p.ok("fail", lease); got != "failed for good, failure 3 of 3" {
 			t.Errorf("the last attempt says %q", got)
 		}
 		contains(t, p.ok("show", id), "✕ failed: no attempts left", "attempt 3 on ", "no such customer")
 		p.ok("retry", id)
+		contains(t, p.ok("show", id), "attempts   3, 3 failed; failures counted since the retry: 0\n")
 		lease, _ = p.take("q")
 		if got := p.ok("fail", lease, "--final"); got != "failed for good" {
 			t.Errorf("--final says %q", got)
 		}
 		p.ok("put", "own", "1", "--max-attempts", "1")
 		lease, _ = p.take("own")
-		if got := p.ok("fail", lease); got != "failed for good, attempt 1 of 1" {
+		if got := p.ok("fail", lease); got != "failed for good, failure 1 of 1" {
 			t.Errorf("the job's own bound says %q", got)
 		}
 	})

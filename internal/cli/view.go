@@ -143,6 +143,7 @@ type takenView struct {
 	ID          string          `json:"id"`
 	Queue       string          `json:"queue"`
 	Attempt     int             `json:"attempt"`
+	Failures    int             `json:"failures"`
 	MaxAttempts int             `json:"max_attempts"`
 	LeaseUntil  *string         `json:"lease_until,omitempty"`
 	Data        json.RawMessage `json:"data,omitempty"`
@@ -228,6 +229,18 @@ type amendView struct {
 type skippedView struct {
 	ID     string `json:"id"`
 	Reason string `json:"reason"`
+}
+
+// activityView is one line of who did what.
+type activityView struct {
+	ID      string  `json:"id"`
+	At      *string `json:"at"`
+	Actor   string  `json:"actor"`
+	Via     string  `json:"via"`
+	Action  string  `json:"action"`
+	What    string  `json:"what"`
+	Changed int64   `json:"changed"`
+	Skipped int64   `json:"skipped"`
 }
 
 // pauseView is the answer of pause and resume.
