@@ -44,7 +44,10 @@ func newPlan(c Config) plan {
 		}
 		f := fault{at: at, slot: luck.IntN(len(p.slots))}
 		length := time.Duration((shortest + luck.Float64()*(longest-shortest)) * float64(p.lease))
-		if pause := luck.Float64()*rate < c.Pauses; pause && at > still[f.slot] && at+length < c.For {
+		if luck.Float64()*rate < c.Pauses {
+			if at < still[f.slot] || at+length > c.For {
+				continue // it stands still already, or would when all is over
+			}
 			f.stop = length
 			still[f.slot] = at + length
 		}

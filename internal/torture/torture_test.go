@@ -19,6 +19,7 @@ var (
 	length = flag.Duration("for", 4*time.Second, "how long faults go on")
 	seed   = flag.Uint64("seed", 1, "of the faults")
 	kills  = flag.Float64("kills", 0, "kills in a second; 0: the usual number")
+	pauses = flag.Float64("pauses", 0, "pauses in a second; 0: the usual number")
 )
 
 const (
@@ -94,7 +95,7 @@ func openSQLite(ctx context.Context, file string) (holdfast.Store, error) {
 
 func TestNothingIsLostWhateverHappensToProcesses(t *testing.T) {
 	r, err := Run(t.Context(), Config{
-		Seed: *seed, For: *length, Kills: *kills, Open: openSQLite, Command: []string{os.Args[0], childCommand}, Say: t.Logf,
+		Seed: *seed, For: *length, Kills: *kills, Pauses: *pauses, Open: openSQLite, Command: []string{os.Args[0], childCommand}, Say: t.Logf,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +106,7 @@ func TestNothingIsLostWhateverHappensToProcesses(t *testing.T) {
 	}
 	t.Logf("%s", line)
 	if r.Failed() {
-		t.Errorf("something is wrong; to see it again: go test ./internal/torture -run Processes -seed %d -for %v -v", *seed, *length)
+		t.Errorf("something is wrong; to see it again: go test ./internal/torture -run Processes -seed %d -for %v -kills %v -pauses %v -v", *seed, *length, *kills, *pauses)
 	}
 	if r.Kills == 0 || r.Done == 0 {
 		t.Error("nothing has happened")
