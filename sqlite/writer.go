@@ -16,7 +16,7 @@ import (
 const (
 	maxSteps = 4096
 	maxBytes = 8 << 20
-	maxTime  = 20 * time.Millisecond // from then on nothing more begins in it
+	maxTime  = 20 * time.Millisecond // from then on nothing more of its kind begins in it
 )
 
 // maxWAL is the size of the WAL file from which on it is emptied.
@@ -42,6 +42,24 @@ type call struct {
 	err    error
 	done   chan error
 	joined bool // it is in a transaction; guarded by writer.mu
+	did    bool // its step was done in the present transaction
+	late   bool // an earlier transaction had no time left for it
+}
+
+// urgent says that it goes before what is not: a heartbeat, whose lease runs out meanwhile, and an outcome.
+func (c *call) urgent() bool { return c.order <= turnFinish }
+
+// inOrder is the order of work inside a transaction: first come those that are late, in their turn.
+func inOrder(a, b *call) int {
+	switch {
+	case a.late && b.late:
+		return 0
+	case a.late:
+		return -1
+	case b.late:
+		return 1
+	}
+	return a.order - b.order
 }
 
 // writer is the one goroutine of a Store that writes. What waits when it gets its turn goes into one transaction with
@@ -199,34 +217,49 @@ func (w *writer) answer(calls []*call, err error) {
 	}
 }
 
-// collect takes what waits, as much as one transaction may have, in the order of work inside it.
+// collect takes what waits, as much as one transaction may have, in the order of work inside it. What is urgent comes
+// from anywhere in the queue, the others as they stand there; of both at least one, so that neither keeps the other out.
 func (w *writer) collect() []*call {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	steps, bytes, n := 0, 0, 0
+	var urgent, others []*call
 	for _, c := range w.queue {
-		steps += c.steps
-		bytes += c.bytes
-		if n > 0 && (steps > maxSteps || bytes > maxBytes) {
-			break
+		if c.urgent() {
+			urgent = append(urgent, c)
+		} else {
+			others = append(others, c)
 		}
-		n++
 	}
-	calls := slices.Clone(w.queue[:n])
-	w.queue = slices.Delete(w.queue, 0, n)
+	steps, bytes := 0, 0
+	fits := func(from []*call) (n int) {
+		for _, c := range from {
+			if n > 0 && (steps+c.steps > maxSteps || bytes+c.bytes > maxBytes) {
+				break
+			}
+			steps += c.steps
+			bytes += c.bytes
+			n++
+		}
+		return n
+	}
+	n, m := fits(urgent), fits(others)
+	w.queue = slices.Concat(urgent[n:], others[m:])
+	urgent, others = urgent[:n], others[:m]
+	slices.SortStableFunc(urgent, inOrder)
+	slices.SortStableFunc(others, inOrder)
+	calls := slices.Concat(urgent, others)
 	for _, c := range calls {
 		c.joined = true
 	}
-	slices.SortStableFunc(calls, func(a, b *call) int { return a.order - b.order })
 	return calls
 }
 
-// putBack returns calls that did not get into the transaction: they are the first in the next one.
+// putBack returns calls that did not get into the transaction: they go before all others of their kind in the next one.
 func (w *writer) putBack(calls []*call) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, c := range calls {
-		c.joined = false
+		c.joined, c.late = false, true
 	}
 	w.queue = append(calls, w.queue...)
 }
@@ -256,8 +289,10 @@ func (w *writer) batch() ([]*call, error) {
 		w.rollback()
 		return calls, translate(w.store.path, err)
 	}
-	calls = calls[:len(calls)-len(rest)]
-	w.putBack(rest)
+	if len(rest) > 0 {
+		calls = slices.DeleteFunc(calls, func(c *call) bool { return !c.did })
+		w.putBack(rest)
+	}
 	return calls, w.commit(t)
 }
 
@@ -302,18 +337,21 @@ func (w *writer) rollback() {
 	}
 }
 
-// steps does the calls inside the open transaction; rest came too late for it. With care each call has a savepoint, so
-// that one whose statement fails is undone alone and gets the error; without, any failure is everybody's.
+// steps does the calls inside the open transaction; for the rest there was no time. What is urgent and the others have
+// maxTime each, so that of both some is done. With care each call has a savepoint, so that one whose statement fails is
+// undone alone and gets the error; without, any failure is everybody's.
 func (w *writer) steps(calls []*call, careful bool) (t *tx, rest []*call, err error) {
 	t = w.store.newTx(w.c)
 	t.careful = careful
 	began := time.Now()
 	for i, c := range calls {
-		if i > 0 && time.Since(began) > maxTime {
-			rest = calls[i:]
-			break
+		if i > 0 && c.urgent() != calls[i-1].urgent() {
+			began = time.Now()
+		} else if c.did = i == 0 || time.Since(began) <= maxTime; !c.did {
+			rest = append(rest, c)
+			continue
 		}
-		c.err = nil
+		c.did, c.err = true, nil
 		if careful {
 			err = w.alone(t, c)
 		} else {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	sqlite3 "modernc.org/sqlite/lib"
 
@@ -261,4 +263,105 @@ func TestCloseDoesNotWaitForAnothersTurn(t *testing.T) {
 		t.Error(err)
 	}
 	<-s.writer.ended
+}
+
+// queueUp has calls wait, together and in this order.
+func (w *writer) queueUp(calls ...*call) {
+	for _, c := range calls {
+		c.done = make(chan error, 1)
+	}
+	w.mu.Lock()
+	w.queue = append(w.queue, calls...)
+	w.mu.Unlock()
+	w.wake()
+}
+
+// slow is a step that takes as much time as a transaction may have.
+func slow(*tx) error {
+	<-time.After(maxTime + time.Millisecond)
+	return nil
+}
+
+// Whatever producers put meanwhile, what had no time left in one transaction is done in the next.
+func TestProducersHoldUpNobody(t *testing.T) {
+	s := openTest(t)
+	stop, puts := make(chan struct{}), 0
+	var produce func(*tx) error
+	produce = func(x *tx) error { // each has two more follow, so that there are always some in front of what is done last
+		select {
+		case <-stop:
+			return nil
+		default:
+		}
+		puts++
+		s.writer.queueUp(&call{order: turnInsert, steps: 1, do: produce}, &call{order: turnInsert, steps: 1, do: produce})
+		return slow(x)
+	}
+	claim := &call{order: turnClaim, steps: 1, do: slow}
+	sweep := &call{order: turnSweep, steps: 1, do: slow}
+	purge := &call{order: turnPurge, steps: 1, do: slow}
+	s.writer.queueUp(&call{order: turnInsert, steps: 1, do: produce}, &call{order: turnInsert, steps: 1, do: produce}, claim, sweep, purge)
+	timeout := time.After(patience)
+	for _, c := range []*call{claim, sweep, purge} {
+		select {
+		case <-c.done:
+		case <-timeout:
+			t.Fatalf("a call of order %d waits still", c.order)
+		}
+	}
+	close(stop)
+	if err := s.writer.do(t.Context(), turnPurge, 1, 0, func(*tx) error { return nil }); err != nil {
+		t.Error(err)
+	}
+	if puts > 20 {
+		t.Errorf("%d puts were done before the others, want a few", puts)
+	}
+}
+
+// A heartbeat waits for the import that is being done, and not for those that wait.
+func TestHeartbeatPassesImports(t *testing.T) {
+	s := openTest(t)
+	var order []string
+	note := func(what string) func(*tx) error {
+		return func(*tx) error { order = append(order, what); return nil }
+	}
+	began, end := make(chan struct{}), make(chan struct{})
+	first := &call{order: turnInsert, steps: 2 * maxSteps, do: func(*tx) error { close(began); <-end; return nil }}
+	s.writer.queueUp(first)
+	<-began
+	last := &call{order: turnInsert, steps: 2 * maxSteps, do: note("import")}
+	s.writer.queueUp(
+		&call{order: turnInsert, steps: 2 * maxSteps, do: note("import")},
+		last,
+		&call{order: turnFinish, steps: 1, do: note("outcome")},
+		&call{order: turnExtend, steps: 1, do: note("heartbeat")})
+	close(end)
+	if err := <-last.done; err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"heartbeat", "outcome", "import", "import"}; !slices.Equal(order, want) {
+		t.Errorf("got %v, want %v", order, want)
+	}
+}
+
+// However many outcomes there are, the others have their part of each transaction.
+func TestOutcomesHoldUpNobody(t *testing.T) {
+	s := openTest(t)
+	done := 0
+	outcome := func(x *tx) error { done++; return slow(x) }
+	var calls []*call
+	for range 10 {
+		calls = append(calls, &call{order: turnFinish, steps: maxSteps / 4, do: outcome})
+	}
+	before := -1
+	put := &call{order: turnInsert, steps: 2 * maxSteps, do: func(*tx) error { before = done; return nil }}
+	s.writer.queueUp(append(calls, put)...)
+	for _, c := range append(calls, put) {
+		if err := <-c.done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if before > 2 {
+		t.Errorf("the put came after %d outcomes, want one transaction's", before)
+	}
 }
