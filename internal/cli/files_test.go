@@ -62,7 +62,8 @@ func TestARetryWhoseFileIsGoneIsRefused(t *testing.T) {
 
 func TestARetryWhoseFileIsThereIsDone(t *testing.T) {
 	p := newPerson(t)
-	id, _ := failedFile(t, p, t.TempDir())
+	id, file := failedFile(t, p, t.TempDir())
+	contains(t, p.ok("show", id), "file       "+file+"\n")
 	if got := p.ok("retry", id); got != "1 waits again" {
 		t.Errorf("got %q", got)
 	}

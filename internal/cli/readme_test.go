@@ -41,10 +41,16 @@ func TestReadmeCommandsRun(t *testing.T) {
 	}
 	for _, block := range all {
 		r := reader{t: t, dir: t.TempDir(), repository: repository, bin: t.TempDir()}
+		loop := ""
 		for line := range strings.Lines(block) {
 			line, _, _ = strings.Cut(line, "  #")
-			if line = strings.TrimSpace(line); line != "" {
-				r.types(line)
+			line = strings.TrimSpace(line)
+			switch {
+			case strings.HasPrefix(line, "while ") || loop != "" && line != "done":
+				loop += line + "\n"
+			case line != "":
+				r.types(loop + line)
+				loop = ""
 			}
 		}
 	}

@@ -66,7 +66,7 @@ func (a *app) serveDemo(ctx context.Context, c pipeline.DemoConfig) error {
 // startedAs is how a person starts the command once more: a binary that go run has built is gone by then.
 func startedAs(program string) string {
 	if !strings.Contains(filepath.ToSlash(program), "/go-build") {
-		return "holdfast"
+		return program
 	}
 	if _, err := os.Stat("cmd/holdfast/main.go"); err == nil {
 		return "go run ./cmd/holdfast"
