@@ -3,6 +3,7 @@ package sqlite
 import (
 	"fmt"
 	"runtime"
+	"time"
 	"unsafe"
 
 	"modernc.org/libc"
@@ -63,6 +64,11 @@ func (c *conn) close() error {
 		return &codeError{int(rc), "close database"}
 	}
 	return nil
+}
+
+// patience sets how long a statement waits for the lock of another connection.
+func (c *conn) patience(d time.Duration) {
+	sqlite3.Xsqlite3_busy_timeout(c.tls, c.db, int32(d/time.Millisecond))
 }
 
 // autocommit says that no transaction is open: some failures roll back by themselves.

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"embed"
 	"fmt"
+	"time"
 
 	sqlite3 "modernc.org/sqlite/lib"
 
@@ -27,8 +28,10 @@ const newSettings = `
 	pragma page_size = 4096;
 	pragma auto_vacuum = incremental;`
 
+// writerPatience is how long one try of the writer waits for another's lock.
+const writerPatience = 5 * time.Second
+
 const writerSettings = `
-	pragma busy_timeout = 5000;
 	pragma synchronous = full;
 	pragma wal_autocheckpoint = 4000;
 	pragma journal_size_limit = 67108864;
@@ -41,6 +44,7 @@ func (s *Store) openWriter() (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.patience(writerPatience)
 	if err := c.script(writerSettings); err != nil {
 		c.close()
 		return nil, err

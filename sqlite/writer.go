@@ -447,21 +447,22 @@ func (w *writer) recover() error {
 
 // tidy empties a WAL that has grown large; a reader in the way makes it try again later.
 func (w *writer) tidy() {
-	now := time.Now()
-	if now.Before(w.emptyAt) || w.broken {
+	if time.Now().Before(w.emptyAt) || w.broken {
 		return
 	}
-	w.emptyAt = now.Add(100 * time.Millisecond)
+	w.emptyAt = time.Now().Add(100 * time.Millisecond)
 	info, err := os.Stat(w.store.path + "-wal")
 	if err != nil || info.Size() < maxWAL {
 		return
 	}
-	if err := w.store.turn.take(); err != nil {
+	if err := w.line(); err != nil {
 		return
 	}
 	defer w.store.turn.give()
+	w.c.patience(0) // all processes wait for this turn: a reader is not waited for
+	defer w.c.patience(writerPatience)
 	if emptied, err := emptyWAL(w.c); err != nil || !emptied {
-		w.emptyAt = now.Add(time.Second)
+		w.emptyAt = time.Now().Add(time.Second)
 	}
 }
 

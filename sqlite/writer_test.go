@@ -365,3 +365,41 @@ func TestOutcomesHoldUpNobody(t *testing.T) {
 		t.Errorf("the put came after %d outcomes, want one transaction's", before)
 	}
 }
+
+// Who reads for long keeps the WAL from being emptied, and holds up no writer.
+func TestLongReaderHoldsUpNobody(t *testing.T) {
+	s := openTest(t)
+	put := func(data int) {
+		t.Helper()
+		jobs := newJobs(8)
+		for i := range jobs {
+			jobs[i].Data = make([]byte, data)
+		}
+		if _, err := s.Insert(t.Context(), holdfast.Insert{Jobs: jobs}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(1)
+	c, err := openReader(s.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	if _, err := c.exec("begin"); err != nil {
+		t.Fatal(err)
+	}
+	if err := one(c, "select count(*) from holdfast_jobs", func(row) {}); err != nil {
+		t.Fatal(err)
+	}
+	for size := int64(0); size < maxWAL+maxBytes; size, _ = stamp(s.path + "-wal") {
+		put(holdfast.MaxDataBytes - 1)
+	}
+	began := time.Now()
+	for time.Since(began) < 1200*time.Millisecond { // over one try at least
+		before := time.Now()
+		put(1)
+		if took := time.Since(before); took > writerPatience/2 {
+			t.Fatalf("a put took %v", took)
+		}
+	}
+}
