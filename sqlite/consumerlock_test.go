@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/holdfastq/holdfast"
 )
@@ -139,5 +140,51 @@ func TestForeignFilesAreNoConsumers(t *testing.T) {
 	}
 	if ids, err := listConsumers(dir); err != nil || len(ids) != 0 {
 		t.Fatalf("consumers: %v, %v; want none", ids, err)
+	}
+}
+
+// A consumer that was tested while it was about to lock its file, and has its lock by now, is not buried.
+func TestLivingConsumerIsNotBuried(t *testing.T) {
+	s := openTest(t)
+	if _, err := s.Insert(t.Context(), holdfast.Insert{Jobs: newJobs(1)}); err != nil {
+		t.Fatal(err)
+	}
+	own := holdfast.Consumer{ID: holdfast.NewID(), PID: os.Getpid()}
+	if err := s.Record(t.Context(), holdfast.Records{Consumers: []holdfast.Consumer{own}}); err != nil {
+		t.Fatal(err)
+	}
+	claimed, err := s.Claim(t.Context(), holdfast.Claim{Consumer: own.ID, Queues: []string{"bench"}, N: 1, Lease: time.Minute})
+	if err != nil || len(claimed.Jobs) != 1 {
+		t.Fatalf("got %d jobs %v, want one", len(claimed.Jobs), err)
+	}
+	if err := s.bury(t.Context(), []holdfast.ID{own.ID}); err != nil {
+		t.Fatal(err)
+	}
+	beaten, err := s.Extend(t.Context(), []holdfast.Beat{{Lease: claimed.Jobs[0].Lease, For: time.Minute}})
+	if err != nil || beaten[0].Err != nil {
+		t.Errorf("its heartbeat: got %+v %v", beaten, err)
+	}
+	records, err := s.Records(t.Context(), holdfast.RecordsQuery{Consumer: own.ID})
+	if err != nil || len(records.Consumers) != 1 || records.Consumers[0].Ended {
+		t.Errorf("its record: got %+v %v, want that it lives", records.Consumers, err)
+	}
+}
+
+// A consumer that has been silent for long keeps the record of its lock as long as it may live.
+func TestSilentConsumerKeepsItsLock(t *testing.T) {
+	s := openTest(t)
+	own := holdfast.Consumer{ID: holdfast.NewID(), PID: os.Getpid()}
+	if err := s.Record(t.Context(), holdfast.Records{Consumers: []holdfast.Consumer{own}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.shift(2 * keepConsumer); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.writer.do(t.Context(), turnPurge, 1, 0, (*tx).forgetOld); err != nil {
+		t.Fatal(err)
+	}
+	records, err := s.Records(t.Context(), holdfast.RecordsQuery{Consumer: own.ID})
+	if err != nil || len(records.Consumers) != 1 || records.Consumers[0].PID != own.PID {
+		t.Errorf("got %+v %v, want its record", records.Consumers, err)
 	}
 }

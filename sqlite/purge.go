@@ -203,12 +203,13 @@ const anyOldFence = `select 1 from holdfast_fences where at < ? limit 1`
 const deleteOldFences = `delete from holdfast_fences where at < ?`
 
 const anyOldConsumer = `select 1 from holdfast_consumers c
-	where seen_at < ? and not exists (select 1 from holdfast_jobs j where j.consumer = c.no and j.state = 2) limit 1`
+	where seen_at < ? and (ended = 1 or boot_id is null) and not exists (select 1 from holdfast_jobs j where j.consumer = c.no and j.state = 2) limit 1`
 
-// A consumer's number stays, since the jobs that it has had still carry it.
+// A consumer's number stays, since the jobs that it has had still carry it. One with a lock is not forgotten before it is
+// known to have ended: it may claim again at any time, however long it has said nothing.
 const forgetConsumers = `update holdfast_consumers
 	set seen_at = null, name = '', pid = 0, version = '', queues = '[]', boot_id = null
-	where seen_at < ? and not exists
+	where seen_at < ? and (ended = 1 or boot_id is null) and not exists
 		(select 1 from holdfast_jobs j where j.consumer = holdfast_consumers.no and j.state = 2)`
 
 // oldestMinute is the first whose figures are kept.

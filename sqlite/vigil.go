@@ -183,6 +183,13 @@ func (t *tx) bury(dead []holdfast.ID) (more bool, err error) {
 	}
 	left := buryStep
 	for _, id := range dead {
+		// It was tested without the turn, perhaps between the making of its file and the lock. Its record, which follows
+		// the lock, waits for this transaction.
+		if alive, err := testConsumer(t.store.house, id); err != nil {
+			return false, err
+		} else if alive {
+			continue
+		}
 		no, err := t.findConsumer(id)
 		if err != nil {
 			return false, err
