@@ -146,6 +146,9 @@ const (
 
 const selectPaused = `select paused_at is not null from holdfast_queues where no = ?`
 
+// maxLate is how many late jobs a claim cancels: the next one goes on.
+const maxLate = 1000
+
 // errEnough ends a query early.
 var errEnough = errors.New("enough")
 
@@ -197,7 +200,7 @@ func (t *tx) choose(name string, c holdfast.Claim, chosen *choice) (full bool, e
 		return false, err
 	}
 	err = t.query(selectReady, func(r row) error {
-		if len(chosen.jobs) >= c.N {
+		if len(chosen.jobs) >= c.N || len(chosen.late) >= maxLate {
 			full = true
 			return errEnough
 		}
@@ -242,6 +245,10 @@ func (t *tx) suspects(queue int64, c holdfast.Claim, chosen *choice) (found []*j
 		return nil, nil
 	}
 	err = t.query(selectSuspects, func(r row) error {
+		if len(chosen.late) >= maxLate {
+			t.news(queue) // who waits next finds more
+			return errEnough
+		}
 		j := new(job)
 		if err := j.scan(r, t.clock, t); err != nil {
 			return err

@@ -17,6 +17,8 @@ type conn struct {
 	tls   *libc.TLS
 	db    uintptr
 	stmts map[string]*stmt
+
+	readOnly bool
 }
 
 // openFlags are those of every connection: one goroutine at a time needs no mutex.
@@ -24,7 +26,7 @@ const openFlags = sqlite3.SQLITE_OPEN_NOMUTEX
 
 // openConn opens a connection; one that reads only makes no file.
 func openConn(path string, readOnly bool) (*conn, error) {
-	c := &conn{tls: libc.NewTLS(), stmts: map[string]*stmt{}}
+	c := &conn{tls: libc.NewTLS(), stmts: map[string]*stmt{}, readOnly: readOnly}
 	name, err := libc.CString(path)
 	if err != nil {
 		c.tls.Close()

@@ -66,7 +66,7 @@ func (k *known) keepConsumer(id holdfast.ID, no int64) {
 
 const selectQueueName = `select name from holdfast_queues where no = ?`
 
-// queueName gives the name of a queue. What another transaction has not committed yet cannot be met here.
+// queueName gives the name of a queue. Only what a reader has met is kept: a writer's own may be rolled back.
 func (k *known) queueName(s session, no int64) (string, error) {
 	k.mu.RLock()
 	name, ok := k.queueNos[no]
@@ -80,7 +80,7 @@ func (k *known) queueName(s session, no int64) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("%w: there is no queue with number %d", holdfast.ErrCorrupt, no)
 	}
-	if _, own := s.(*conn); own {
+	if c, ok := s.(*conn); ok && c.readOnly {
 		k.mu.Lock()
 		k.queues[name], k.queueNos[no] = no, name
 		k.mu.Unlock()
@@ -104,7 +104,7 @@ func (k *known) consumerID(s session, no int64) (id holdfast.ID, err error) {
 	if err := s.query(selectConsumerID, func(r row) error { id = r.id(0); return nil }, num(no)); err != nil {
 		return id, err
 	}
-	if _, own := s.(*conn); own && !id.IsZero() {
+	if c, ok := s.(*conn); ok && c.readOnly && !id.IsZero() {
 		k.mu.Lock()
 		k.keepConsumer(id, no)
 		k.mu.Unlock()

@@ -220,6 +220,18 @@ const writeBoot = `update holdfast_meta set boot_id = ?, swept_at = ?`
 // the clock of before, nobody knows.
 const rebootGrace = 30_000 // milliseconds
 
+// unknownBoot stands for a boot id that cannot be known: it tells nothing about a start of the machine, and locks speak.
+const unknownBoot = "unknown"
+
+// restarted says that the machine was started between the two boots.
+func restarted(before, now string) bool {
+	return before != now && before != unknownBoot && now != unknownBoot
+}
+
+// rebootSlack is how far the latest sweep may lie ahead of the clock before it counts as one of another clock: where the
+// clock is the wall's, it may be set back a little.
+const rebootSlack = 1000 // milliseconds
+
 const graceAll = `update holdfast_jobs set lease_until = ? where state = 2`
 
 // enter reads which store this is. After a start of the machine the times of the monotonic clock are set anew.
@@ -232,7 +244,8 @@ func (s *Store) enter(c *conn) (rebooted bool, err error) {
 		return false, fmt.Errorf("%w: holdfast_meta is empty", holdfast.ErrCorrupt)
 	}
 	made := sweptAt == 0
-	if boot == s.boot && !made {
+	rebooted = !made && (restarted(boot, s.boot) || sweptAt > monotonicMS()+rebootSlack)
+	if boot == s.boot && !made && !rebooted {
 		return false, nil
 	}
 	db := target{c} // nobody else enters meanwhile: it is our turn
@@ -244,10 +257,10 @@ func (s *Store) enter(c *conn) (rebooted bool, err error) {
 	if _, err := c.exec(writeBoot, text(s.boot), num(now)); err != nil {
 		return false, err
 	}
-	if !made {
+	if rebooted {
 		if _, err := c.exec(graceAll, num(now+rebootGrace)); err != nil {
 			return false, err
 		}
 	}
-	return !made, db.Commit()
+	return rebooted, db.Commit()
 }

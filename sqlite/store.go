@@ -8,6 +8,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -102,7 +103,7 @@ func open(ctx context.Context, path string) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{path: real, house: house, boot: bootID(), known: newKnown(), readers: newReaders(real)}
+	s := &Store{path: real, house: house, boot: cmp.Or(bootID(), unknownBoot), known: newKnown(), readers: newReaders(real)}
 	defer func() {
 		if err != nil {
 			s.release()

@@ -130,3 +130,49 @@ func newJobs(n int) []holdfast.NewJob {
 	}
 	return jobs
 }
+
+// Where no boot id can be known, locks still say who is dead.
+func TestUnknownBootIDCountsForNothing(t *testing.T) {
+	for _, c := range []struct {
+		before, now string
+		want        bool
+	}{{"a", "b", true}, {"a", "a", false}, {unknownBoot, "b", false}, {"a", unknownBoot, false}} {
+		if got := restarted(c.before, c.now); got != c.want {
+			t.Errorf("%s and %s: got %v", c.before, c.now, got)
+		}
+	}
+	s := openTest(t)
+	db := plainDB(t, s.path)
+	mustExec(t, db, "update holdfast_meta set swept_at = swept_at + 864000000")
+	if again := reopenTest(t, s.path); again == nil {
+		t.Fatal("not opened")
+	}
+	var sweptAt int64
+	if err := db.QueryRow("select swept_at from holdfast_meta").Scan(&sweptAt); err != nil || sweptAt > monotonicMS() {
+		t.Errorf("the latest sweep is still of another clock: %d %v", sweptAt, err)
+	}
+}
+
+// A claim that meets many late jobs cancels a part of them.
+func TestClaimCancelsFewLateJobs(t *testing.T) {
+	s := openTest(t)
+	late := newJobs(maxLate + 10)
+	for i := range late {
+		late[i].StartBy = time.Now().Add(time.Hour)
+	}
+	if _, err := s.Insert(t.Context(), holdfast.Insert{Jobs: late}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.shift(2 * time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int64{10, 0} {
+		if _, err := s.Claim(t.Context(), holdfast.Claim{Queues: []string{"bench"}, N: 1, Lease: time.Minute}); err != nil {
+			t.Fatal(err)
+		}
+		counts, err := s.Counts(t.Context())
+		if err != nil || counts[0].Of(holdfast.Waiting) != want {
+			t.Errorf("got %+v %v, want %d waiting", counts, err, want)
+		}
+	}
+}

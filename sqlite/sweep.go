@@ -131,7 +131,7 @@ func holders(on session, boot string) (map[int64]*holder, error) {
 			h.id, h.recorded, h.maxCrashes = r.id(0), r.int(1) != 0, int(r.int(2))
 			if r.int(4) == 0 {
 				h.boot = r.text(3)
-				h.reboot = h.boot != "" && h.boot != boot
+				h.reboot = h.boot != "" && restarted(h.boot, boot)
 			}
 			return nil
 		}, num(no))

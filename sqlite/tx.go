@@ -88,7 +88,11 @@ func (t *tx) queueName(no int64) (string, error) {
 	if name, ok := t.queueNos[no]; ok {
 		return name, nil
 	}
-	return t.store.known.queueName(t.session, no)
+	name, err := t.store.known.queueName(t.session, no)
+	if err == nil {
+		t.queues[name], t.queueNos[no] = no, name
+	}
+	return name, err
 }
 
 const selectConsumer = `select no from holdfast_consumers where id = ?`
@@ -135,7 +139,11 @@ func (t *tx) consumerID(no int64) (holdfast.ID, error) {
 	if id, ok := t.ids[no]; ok {
 		return id, nil
 	}
-	return t.store.known.consumerID(t.session, no)
+	id, err := t.store.known.consumerID(t.session, no)
+	if err == nil && !id.IsZero() {
+		t.consumers[id], t.ids[no] = no, id
+	}
+	return id, err
 }
 
 // forget drops what the transaction met: a part of it was undone.

@@ -378,7 +378,9 @@ func (w *writer) alone(t *tx, c *call) error {
 		return err
 	}
 	if exhausted(c.err) || w.c.autocommit() {
-		return c.err
+		err := c.err
+		c.err = nil // it is everybody's
+		return err
 	}
 	c.err = translate(w.store.path, c.err)
 	t.sums, t.last = before, nil
