@@ -58,11 +58,19 @@ func translate(path string, err error) error {
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM:
 		return fmt.Errorf("%w: %s cannot be written: %w; make the file and its folder writable", holdfast.ErrUnusable, path, err)
 	case sqlite3.SQLITE_CANTOPEN:
-		return fmt.Errorf("%w: %s cannot be opened: %w; its folder must be there and writable", holdfast.ErrUnusable, path, err)
+		return fmt.Errorf("%s cannot be opened: %w", path, err) // no descriptor is left, perhaps: it may go well again
 	case sqlite3.SQLITE_FULL:
 		return fmt.Errorf("%s: the disk is full: %w", path, err)
 	}
 	return err
+}
+
+// unusable is translate while the store is being opened: then a file that cannot be opened is one that never can.
+func unusable(path string, err error) error {
+	if primary(err) == sqlite3.SQLITE_CANTOPEN {
+		return fmt.Errorf("%w: %s cannot be opened: %w; its folder must be there and writable", holdfast.ErrUnusable, path, err)
+	}
+	return translate(path, err)
 }
 
 func notADatabase(path string) error {

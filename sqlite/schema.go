@@ -62,12 +62,12 @@ func (s *Store) prepare() (c *conn, rebooted bool, err error) {
 	}
 	defer s.turn.give()
 	if c, err = s.openWriter(); err != nil {
-		return nil, false, translate(s.path, err)
+		return nil, false, unusable(s.path, err)
 	}
 	defer func() {
 		if err != nil {
 			c.close()
-			err = translate(s.path, err)
+			err = unusable(s.path, err)
 		}
 	}()
 	if err := s.checkFile(c); err != nil {

@@ -153,6 +153,9 @@ func (t *tx) sweep(w holdfast.Sweep, holders map[int64]*holder) (swept holdfast.
 	if _, err := t.exec(writeSweptAt, num(t.mono), num(t.mono)); err != nil {
 		return swept, err
 	}
+	if err := t.store.lookAgain(w, holders); err != nil {
+		return swept, err
+	}
 	if w.Lease > 0 && gap > int64(w.Lease/3/time.Millisecond) {
 		swept.Graced = true
 		if err := t.grace(w, holders); err != nil {
@@ -170,6 +173,20 @@ func (t *tx) sweep(w holdfast.Sweep, holders map[int64]*holder) (swept holdfast.
 	swept.Cancelled += late
 	swept.More = swept.Due == w.Limit || ended == w.Limit || late == w.Limit
 	return swept, err
+}
+
+// lookAgain tests, inside the transaction, the locks of those who were found dead by them before it.
+func (s *Store) lookAgain(w holdfast.Sweep, holders map[int64]*holder) (err error) {
+	for _, h := range holders {
+		if !h.dead || h.alive || h.reboot || h.boot == "" {
+			continue
+		}
+		if h.alive, err = testConsumer(s.house, h.id); err != nil {
+			return err
+		}
+		h.dead = !h.alive || slices.Contains(w.Dead, h.id)
+	}
+	return nil
 }
 
 const graceHolder = `update holdfast_jobs set lease_until = ?

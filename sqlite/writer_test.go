@@ -403,3 +403,36 @@ func TestLongReaderHoldsUpNobody(t *testing.T) {
 		}
 	}
 }
+
+// What a transaction met that was rolled back is not known afterwards.
+func TestRolledBackNumbersAreForgotten(t *testing.T) {
+	s := openTest(t)
+	jobs := newJobs(1)
+	errFull := &codeError{sqlite3.SQLITE_FULL, "the disk is full"}
+	err := s.writer.do(t.Context(), turnInsert, 1, 0, func(t *tx) error {
+		if _, err := t.insert(holdfast.Insert{Jobs: jobs}); err != nil {
+			return err
+		}
+		t.forget() // so that the name is read from the table
+		if _, err := t.find(jobs[0].ID); err != nil {
+			return err
+		}
+		return errFull
+	})
+	if !errors.Is(err, errFull) {
+		t.Fatalf("got %v, want %v", err, errFull)
+	}
+	if no := s.known.queue("bench"); no != 0 {
+		t.Errorf("the queue that was rolled back is known as %d", no)
+	}
+}
+
+func TestOnlyOpenCallsAStoreUnusable(t *testing.T) {
+	err := error(&codeError{sqlite3.SQLITE_CANTOPEN, "unable to open database file"})
+	if later := translate("jobs.db", err); errors.Is(later, holdfast.ErrUnusable) {
+		t.Errorf("later: got %v, want an ordinary error", later)
+	}
+	if first := unusable("jobs.db", err); !errors.Is(first, holdfast.ErrUnusable) {
+		t.Errorf("at Open: got %v, want ErrUnusable", first)
+	}
+}
