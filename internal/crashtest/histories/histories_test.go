@@ -94,6 +94,7 @@ func openSQLite(t *testing.T) *world {
 				t.Error(err)
 			}
 		}
+		os.RemoveAll(filepath.Dir(w.path)) // now, not at the test's end: many histories would fill the memory
 	}
 	return w
 }
