@@ -16,7 +16,7 @@ import (
 type hold struct {
 	keeper  *keeper
 	lease   Lease
-	info    Info
+	info    *Info     // in the claim's answer, which its jobs share
 	claimed time.Time // when we got it, by our own clock
 	cancel  context.CancelCauseFunc
 
@@ -36,8 +36,8 @@ type hold struct {
 	result   []byte
 }
 
-func newHold(k *keeper, d Delivery, claimed time.Time) *hold {
-	return &hold{keeper: k, lease: d.Lease, info: d.Info, claimed: claimed, until: claimed.Add(k.config.Lease), lost: make(chan struct{})}
+func newHold(k *keeper, d *Delivery, claimed time.Time) *hold {
+	return &hold{keeper: k, lease: d.Lease, info: &d.Info, claimed: claimed, until: claimed.Add(k.config.Lease), lost: make(chan struct{})}
 }
 
 // begin notes that the handler starts. False: the job is no longer ours to start.

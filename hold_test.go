@@ -13,7 +13,7 @@ func TestAJobIsEitherBegunOrGivenBack(t *testing.T) {
 	}
 	k := newKeeper(nil, config, nil)
 	for range 20_000 {
-		h := newHold(k, Delivery{}, time.Now())
+		h := newHold(k, &Delivery{}, time.Now())
 		var begun, given bool
 		var both sync.WaitGroup
 		both.Go(func() { begun = h.begin(nil) })

@@ -111,9 +111,9 @@ func (k *keeper) add(jobs []Delivery, asked time.Time) []*hold {
 	holds := make([]*hold, len(jobs))
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for i, d := range jobs {
-		holds[i] = newHold(k, d, asked)
-		k.holds[d.Lease] = holds[i]
+	for i := range jobs {
+		holds[i] = newHold(k, &jobs[i], asked)
+		k.holds[jobs[i].Lease] = holds[i]
 	}
 	if k.auto && k.end == nil {
 		ctx, cancel := context.WithCancel(context.Background())

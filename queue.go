@@ -169,7 +169,7 @@ func (q *Queue[T]) get(ctx context.Context, wait bool) (*Job[T], error) {
 
 // decode makes a typed job of a delivery.
 func decode[T any](h *hold) (*Job[T], error) {
-	job := &Job[T]{Info: h.info, hold: h}
+	job := &Job[T]{Info: *h.info, hold: h}
 	if err := json.Unmarshal(h.info.Data, &job.Data); err != nil {
 		return nil, fmt.Errorf("data is no %T: %w", job.Data, err)
 	}

@@ -210,14 +210,14 @@ func (r *reporter) answered(sent report, f Finished) {
 		e.keeper.drop(h)
 		e.logFinished(sent, f)
 		if e.config.Finished != nil {
-			e.config.Finished(h.info, f)
+			e.config.Finished(*h.info, f)
 		}
 	case errorIsLost(f.Err) && h.committing() && r.committed(h):
 		e.keeper.drop(h)
 		done := Finished{State: Done, Last: true}
 		e.logFinished(report{hold: h, outcome: Outcome{Kind: OutcomeDone, Took: sent.outcome.Took}}, done)
 		if e.config.Finished != nil {
-			e.config.Finished(h.info, done)
+			e.config.Finished(*h.info, done)
 		}
 	case errorIsLost(f.Err):
 		e.config.Logger.Warn("late outcome refused: lease lost", "job", h.lease.Job, "queue", h.info.Queue, "fence", h.lease.Fence, "outcome", sent.outcome.Kind)

@@ -15,7 +15,7 @@ import (
 // A stale lease or a duplicate key is the answer for that item and leaves the other items of the call alone.
 //
 // The store owns the clock: what is due and which lease has ended is judged by it alone, and delays reach it as
-// durations. Arguments were checked by package holdfast (NewJob.Check and its like); a store may trust them.
+// durations. What was passed to a call stays as it is: after ErrUnknown the store may still read it. Arguments were checked by package holdfast (NewJob.Check and its like); a store may trust them.
 //
 // Stores are for third parties too: package storetest has the suite that each must pass.
 type Store interface {
