@@ -126,7 +126,7 @@ type demo struct {
 	folder *Folder
 	talker *talker
 
-	made, processed, failed, retried, removed atomic.Int64
+	made, processed, failed, retried atomic.Int64
 }
 
 // worker is one loop of the demo.
