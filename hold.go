@@ -21,14 +21,15 @@ type hold struct {
 	cancel  context.CancelCauseFunc
 
 	mu       sync.Mutex
-	started  time.Time // of the handler; zero: not yet
-	until    time.Time // by our own clock: nobody else can hold it before
-	over     bool      // an outcome was handed in, or the lease is lost
-	dropped  bool      // the keeper has forgotten it
-	cause    error     // why its context is to end, said before there was one
-	inTx     bool      // DoneIn was called: the caller's commit decides
-	after    []func()  // to undo when it is dropped: timers
-	lost     chan struct{}
+	started  time.Time     // of the handler; zero: not yet
+	until    time.Time     // by our own clock: nobody else can hold it before
+	over     bool          // an outcome was handed in, or the lease is lost
+	dropped  bool          // the keeper has forgotten it
+	cause    error         // why its context is to end, said before there was one
+	inTx     bool          // DoneIn was called: the caller's commit decides
+	after    []func()      // to undo when it is dropped: timers
+	gone     bool          // another may have the job
+	lost     chan struct{} // closed when gone; made when somebody asks for it
 	progress float64
 	note     string
 	log      logTail
@@ -37,7 +38,7 @@ type hold struct {
 }
 
 func newHold(k *keeper, d *Delivery, claimed time.Time) *hold {
-	return &hold{keeper: k, lease: d.Lease, info: &d.Info, claimed: claimed, until: claimed.Add(k.config.Lease), lost: make(chan struct{})}
+	return &hold{keeper: k, lease: d.Lease, info: &d.Info, claimed: claimed, until: claimed.Add(k.config.Lease)}
 }
 
 // begin notes that the handler starts. False: the job is no longer ours to start.
@@ -88,14 +89,25 @@ func (h *hold) stop(cause error) {
 // lose ends our hold: another may have the job.
 func (h *hold) lose() {
 	h.mu.Lock()
-	select {
-	case <-h.lost:
-	default:
+	if !h.gone && h.lost != nil {
 		close(h.lost)
 	}
-	h.over = true
+	h.gone, h.over = true, true
 	h.mu.Unlock()
 	h.stop(ErrLeaseLost)
+}
+
+// lostChan is closed when another may have the job.
+func (h *hold) lostChan() <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.lost == nil {
+		h.lost = make(chan struct{})
+		if h.gone {
+			close(h.lost)
+		}
+	}
+	return h.lost
 }
 
 // unstarted says whether the job is in hand but its handler has not started.
@@ -110,12 +122,7 @@ func (h *hold) unstarted() bool {
 func (h *hold) beat(length time.Duration) (Beat, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	select {
-	case <-h.lost:
-		return Beat{}, false
-	default:
-	}
-	if h.inTx || h.dropped {
+	if h.gone || h.inTx || h.dropped {
 		return Beat{}, false
 	}
 	b := Beat{Lease: h.lease, For: length, Progress: h.progress, Note: h.note, Log: h.log.take()}

@@ -85,10 +85,8 @@ func (j *Job[T]) SetResult(v any) error {
 
 // closed says why nothing can be added to the completion any more. Callers hold mu.
 func (h *hold) closed() error {
-	select {
-	case <-h.lost:
+	if h.gone {
 		return fmt.Errorf("job %v: %w", h.lease.Job, ErrLeaseLost)
-	default:
 	}
 	if h.over || h.inTx {
 		return fmt.Errorf("%w: job %v was reported already; its result and what it produces come before", ErrConflict, h.lease.Job)
@@ -119,7 +117,7 @@ func (j *Job[T]) Fence() int64 { return j.hold.lease.Fence }
 
 // Lost is closed when another may hold the job: stop, and keep nothing. In a handler the context ends as well, with
 // ErrLeaseLost as its cause.
-func (j *Job[T]) Lost() <-chan struct{} { return j.hold.lost }
+func (j *Job[T]) Lost() <-chan struct{} { return j.hold.lostChan() }
 
 // keptBy is the store that the job is in.
 func (j *Job[T]) keptBy() Store { return j.hold.keeper.store }

@@ -50,17 +50,15 @@ func (e *engine) handle(h *hold) {
 	maxRun := orDefault(h.info.MaxRun, e.config.MaxRun)
 	var limit *time.Timer
 	if maxRun > 0 {
-		limit = time.AfterFunc(maxRun, func() { h.stop(ErrTimedOut) })
-	}
-	var giveUp *time.Timer
-	if maxRun > 0 {
-		giveUp = time.AfterFunc(maxRun+e.config.Grace+killAfter, func() { e.giveUp(h, maxRun) })
+		limit = time.AfterFunc(maxRun, func() {
+			h.stop(ErrTimedOut)
+			time.AfterFunc(e.config.Grace+killAfter, func() { e.giveUp(h, maxRun) }) // nothing, if it has ended by then
+		})
 	}
 	err := errGoexit
 	defer func() {
 		if limit != nil {
 			limit.Stop()
-			giveUp.Stop()
 		}
 		e.paceOf(h).add(time.Since(h.startedAt()))
 		e.settle(h, err, context.Cause(ctx), maxRun)
