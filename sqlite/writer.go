@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -190,6 +191,7 @@ func (w *writer) turn() {
 	calls, err := w.batch()
 	w.store.turn.give()
 	w.answer(calls, err)
+	runtime.Gosched() // whoever was answered and has more to write gets into the next transaction
 	w.tidy()
 }
 
