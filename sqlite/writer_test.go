@@ -58,8 +58,9 @@ func TestCallsThatWaitShareATransaction(t *testing.T) {
 			t.Errorf("call %d: %v", i, err)
 		}
 	}
-	if got := s.commits() - before; got != 2 {
-		t.Errorf("got %d commits for 100 calls that waited for one, want 2", got)
+	// One for the call that the others waited for, one for these, and more only if they took longer than maxTime.
+	if got := s.commits() - before; got < 2 || got > 10 {
+		t.Errorf("got %d commits for 100 calls that waited for one, want 2, on a slow machine a few more", got)
 	}
 }
 
